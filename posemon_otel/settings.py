@@ -1,0 +1,328 @@
+"""Every setting: variable, type, default, meaning. The only reader of the environment.
+
+A setting is an object of this module; ``settings.current()[LOG_FORMAT]`` is its value. A value comes from an explicit argument of
+``configure``, else from the first of its variables that is set, else it is the default. A wrong value never raises out of a worker:
+the default stands in, and ``Settings.problems`` holds one line that says what was expected, what came and what was taken.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """One setting.
+
+    Attributes:
+        name: Keyword of ``configure``.
+        variables: Environment variables, the first that is set wins.
+        default: Value where nothing is set.
+        meaning: One line for the documentation.
+        expected: What a value looks like, for messages.
+        secret: Whether the value is shown only as set or not set.
+    """
+
+    __slots__ = ("default", "expected", "meaning", "name", "parse", "secret", "variables")
+
+    def __init__(
+        self,
+        name: str,
+        variables: str,
+        parse: Callable[[str], T],
+        default: T,
+        meaning: str,
+        *,
+        expected: str,
+        secret: bool = False,
+    ) -> None:
+        self.name = name
+        self.variables = tuple(variables.split())
+        self.parse = parse
+        self.default = default
+        self.meaning = meaning
+        self.expected = expected
+        self.secret = secret
+
+
+def _text(value: str) -> str:
+    return value.strip()
+
+
+def _flag(value: str) -> bool:
+    word = value.strip().lower()
+    if word in ("true", "1", "on", "yes"):
+        return True
+    if word in ("false", "0", "off", "no"):
+        return False
+    raise ValueError(value)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        word = value.strip().lower()
+        if word not in choices:
+            raise ValueError(value)
+        return word
+
+    return parse
+
+
+def _at_least(kind: Callable[[str], Any], least: float, most: float = float("inf")) -> Callable[[str], Any]:
+    def parse(value: str) -> Any:
+        number = kind(value.strip())
+        if not least <= number <= most:  # also refuses nan
+            raise ValueError(value)
+        return number
+
+    return parse
+
+
+def _endpoint(value: str) -> str:
+    text = value.strip()
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(value)
+    return text
+
+
+def text(
+    name: str, variables: str, default: str, meaning: str, *, expected: str = "text", secret: bool = False
+) -> Setting[str]:
+    return Setting(name, variables, _text, default, meaning, expected=expected, secret=secret)
+
+
+def flag(name: str, variables: str, default: bool, meaning: str) -> Setting[bool]:
+    return Setting(name, variables, _flag, default, meaning, expected="true or false")
+
+
+def choice(name: str, variables: str, default: str, meaning: str, *choices: str) -> Setting[str]:
+    return Setting(name, variables, _choice(*choices), default, meaning, expected="one of " + ", ".join(choices))
+
+
+def whole(
+    name: str, variables: str, default: int, meaning: str, least: int = 0, most: float = float("inf")
+) -> Setting[int]:
+    return Setting(
+        name, variables, _at_least(int, least, most), default, meaning, expected=f"a whole number, at least {least}"
+    )
+
+
+def seconds(name: str, variables: str, default: float, meaning: str, least: float = 0.0) -> Setting[float]:
+    return Setting(name, variables, _at_least(float, least), default, meaning, expected=f"seconds, at least {least:g}")
+
+
+MIB = 1024 * 1024
+
+SERVICE_NAME = text("service_name", "OTEL_SERVICE_NAME", "", "name of this service; `service.name` of the Resource")
+DISABLED = flag("disabled", "OTEL_SDK_DISABLED", False, "true switches everything off")
+DISABLED_INSTRUMENTATIONS = Setting(
+    "disabled_instrumentations", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", _names, (),
+    "libraries that are not instrumented, as `posemon_<library>` or `<library>`", expected="names separated by commas",
+)  # fmt: skip
+TRACES_EXPORTER = text(
+    "traces_exporter",
+    "OTEL_TRACES_EXPORTER",
+    "otlp",
+    "`otlp`, `otlp_json_file`, `console`, `none`, or an installed exporter's name",
+)
+METRICS_EXPORTER = text("metrics_exporter", "OTEL_METRICS_EXPORTER", "otlp", "as for traces")
+LOGS_EXPORTER = text("logs_exporter", "OTEL_LOGS_EXPORTER", "otlp", "as for traces")
+OTLP_ENDPOINT = Setting(
+    "otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", _endpoint, "", "where telemetry goes; unset means the local collector's default port",
+    expected="an address with a scheme, like http://127.0.0.1:4318",
+)  # fmt: skip
+OTLP_PROTOCOL = choice(
+    "otlp_protocol", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "how OTLP is spoken", "http/protobuf", "grpc"
+)
+EXCEPTION_SIGNAL = choice(
+    "exception_signal", "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "logs/dup",
+    "`logs` writes exceptions as log records alone, `logs/dup` as span events too", "logs", "logs/dup",
+)  # fmt: skip
+CAPTURE_CONTENT = flag(
+    "capture_content",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    False,
+    "true lets prompts leave the process, as `gen_ai.input.messages`",
+)
+VALUE_LENGTH_LIMIT = whole(
+    "value_length_limit",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    16 * 1024,
+    "characters of one attribute value; longer ones are cut",
+)
+
+JOURNAL = choice("journal", "POSEMON_JOURNAL", "on", "`off` sends at once, without durability", "on", "off")
+JOURNAL_DIR = text(
+    "journal_dir", "POSEMON_JOURNAL_DIR", "", "folder of the journal; default `$XDG_STATE_HOME/posemon/<service>`"
+)
+JOURNAL_CAP = whole(
+    "journal_cap",
+    "POSEMON_JOURNAL_CAP",
+    1024 * MIB,
+    "bytes not yet delivered that are kept; beyond it the oldest go, counted",
+    MIB,
+)
+JOURNAL_KEEP = whole("journal_keep", "POSEMON_JOURNAL_KEEP", 64 * MIB, "bytes of delivered segments kept for look-ups")
+SEGMENT_BYTES = whole("segment_bytes", "POSEMON_JOURNAL_SEGMENT", 8 * MIB, "bytes of one segment file", 4096)
+SHIP_INTERVAL = seconds("ship_interval", "POSEMON_SHIP_INTERVAL", 1.0, "pause between two deliveries", 0.01)
+SHIP_BATCH = whole("ship_batch", "POSEMON_SHIP_BATCH", 512, "spans or log records in one request", 1, 100_000)
+METRIC_INTERVAL = whole(
+    "metric_interval", "OTEL_METRIC_EXPORT_INTERVAL", 60_000, "milliseconds between two metric exports", 10
+)
+EXIT_BUDGET = seconds(
+    "exit_budget", "POSEMON_EXIT_BUDGET", 5.0, "seconds that delivery may take at exit; the rest stays in the journal"
+)
+QUEUE_CONTEXT = choice(
+    "queue_context",
+    "POSEMON_QUEUE_CONTEXT",
+    "parent",
+    "whether a job's span is the child of its producer's span or only links to it",
+    "parent",
+    "link",
+)
+LOG_FORMAT = choice(
+    "log_format",
+    "POSEMON_LOG_FORMAT",
+    "console",
+    "lines on stderr: for people, as JSON, or none",
+    "console",
+    "json",
+    "none",
+)
+LOG_LEVEL = choice(
+    "log_level", "POSEMON_LOG_LEVEL", "info", "least severity of a line on stderr", "debug", "info", "warning", "error"
+)
+VIEW = choice(
+    "view", "POSEMON_VIEW", "none", "`tree` prints every finished generation as a tree on stderr", "none", "tree"
+)
+HASH_KEY = text(
+    "hash_key",
+    "POSEMON_HASH_KEY",
+    "",
+    "key of the hashes of prompts and storage keys; unset means no hashes",
+    secret=True,
+)
+STORAGE_KEYS = flag(
+    "storage_keys", "POSEMON_STORAGE_KEYS", False, "true lets the keys of stored objects leave the process"
+)
+
+DATABASE_URL = text(
+    "database_url",
+    "POSEMON_DATABASE_URL",
+    "",
+    "our own database, an SQLAlchemy URL; a worker writes rows only where it is set",
+    secret=True,
+)
+APPLICATION_DATABASE_URL = text(
+    "application_database_url", "DATABASE_URL", "", "the application's database: read, never written", secret=True
+)
+REDIS_URL = text("redis_url", "POSEMON_REDIS_URL REDIS_URL", "", "BullMQ's Redis", secret=True)
+QUEUE = text("queue", "POSEMON_QUEUE", "pose-generation", "BullMQ queue that the admin app watches")
+JWT_SECRET = text("jwt_secret", "JWT_SECRET", "", "key of the admins' tokens (HS256), at least 32 bytes", secret=True)
+ADMIN_HOST = text("admin_host", "POSEMON_ADMIN_HOST", "127.0.0.1", "address that the admin app listens on")
+ADMIN_PORT = whole("admin_port", "POSEMON_ADMIN_PORT", 8321, "port of the admin app", 0, 65535)
+ADMIN_PREFIX = text(
+    "admin_prefix", "POSEMON_ADMIN_PREFIX", "/api/apps/pose-generator", "where the admin app's endpoints begin"
+)
+ADMIN_LOGIN = flag("admin_login", "POSEMON_ADMIN_LOGIN", True, "whether `posemon serve` offers POST /api/auth/login")
+SHOW_USER_NAMES = flag(
+    "show_user_names", "POSEMON_SHOW_USER_NAMES", False, "true shows names and e-mail addresses among the top users"
+)
+PROMETHEUS_TOKEN = text(
+    "prometheus_token", "POSEMON_PROMETHEUS_TOKEN", "", "bearer token that a scraper must show", secret=True
+)
+
+ALL: tuple[Setting[Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
+_BY_NAME = {setting.name: setting for setting in ALL}
+_PREFIX = "POSEMON_"
+
+
+class Source(NamedTuple):
+    """A value and where it comes from: ``argument``, a variable's name, or ``default``."""
+
+    value: Any
+    origin: str
+
+
+class Settings:
+    """Resolved settings.
+
+    Attributes:
+        problems: One line for each value that could not be used and each unknown ``POSEMON_*`` variable.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> None:
+        """Reads the environment once.
+
+        Args:
+            arguments: Explicit values by setting name; ``None`` values count as not given.
+            environ: Stands in for ``os.environ``.
+
+        Raises:
+            TypeError: ``arguments`` holds a name that is no setting (a mistake in the caller's code, unlike a wrong value).
+        """
+        environ = os.environ if environ is None else environ
+        self.problems: list[str] = []
+        self._values: dict[str, Source] = {}
+        given = {name: value for name, value in (arguments or {}).items() if value is not None}
+        unknown = sorted(set(given) - set(_BY_NAME))
+        if unknown:
+            raise TypeError(f"no such setting: {', '.join(unknown)}; known are {', '.join(sorted(_BY_NAME))}")
+        for setting in ALL:
+            self._values[setting.name] = self._resolve(setting, given, environ)
+        known = {variable for setting in ALL for variable in setting.variables}
+        self.problems += [
+            f"{name}: no such setting; it is ignored"
+            for name in sorted(environ)
+            if name.startswith(_PREFIX) and name not in known
+        ]
+
+    def _resolve(self, setting: Setting[Any], given: Mapping[str, Any], environ: Mapping[str, str]) -> Source:
+        if setting.name in given:
+            value, origin = given[setting.name], "argument"
+        else:
+            origin = next((name for name in setting.variables if environ.get(name, "").strip()), "default")
+            value = environ.get(origin, setting.default)
+        if not isinstance(value, str) or origin == "default":
+            value = _names(",".join(value)) if isinstance(value, (list, set)) else value
+            if type(value) is type(setting.default) or (isinstance(setting.default, float) and type(value) is int):
+                return Source(value, origin)
+            value = str(value)
+        try:
+            return Source(setting.parse(value), origin)
+        except (ValueError, OverflowError):
+            shown = "a secret" if setting.secret else repr(value)
+            taken = repr(setting.default) if setting.default else "none"
+            where = setting.name if origin == "argument" else origin
+            self.problems.append(f"{where}: expected {setting.expected}, got {shown}; using {taken}")
+            return Source(setting.default, "default")
+
+    def __getitem__(self, setting: Setting[T]) -> T:
+        value: T = self._values[setting.name].value
+        return value
+
+    def origin(self, setting: Setting[Any]) -> str:
+        """Where a value comes from: ``argument``, a variable's name, or ``default``."""
+        return self._values[setting.name].origin
+
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """The process's settings: those of ``configure``, before it those of the environment."""
+    global _current
+    if _current is None:
+        _current = Settings()
+    return _current
+
+
+def use(settings: Settings | None) -> None:
+    """Makes ``settings`` the process's; ``None`` has them read again at the next use."""
+    global _current
+    _current = settings
