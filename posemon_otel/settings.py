@@ -120,7 +120,7 @@ MIB = 1024 * 1024
 
 SERVICE_NAME = text("service_name", "OTEL_SERVICE_NAME", "", "name of this service; `service.name` of the Resource")
 DISABLED = flag("disabled", "OTEL_SDK_DISABLED", False, "true switches everything off")
-DISABLED_INSTRUMENTATIONS = Setting(
+DISABLED_INSTRUMENTATIONS: Setting[tuple[str, ...]] = Setting(
     "disabled_instrumentations", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", _names, (),
     "libraries that are not instrumented, as `posemon_<library>` or `<library>`", expected="names separated by commas",
 )  # fmt: skip

@@ -4,7 +4,7 @@
 Retryable and refundable hang on the pair; the type's own value is the default for reasons that do not say otherwise.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 
@@ -54,7 +54,7 @@ REASONS: tuple[Reason, ...] = (
 _BY_NAME = {reason.name: reason for reason in REASONS}
 
 
-class ErrorType(str, Enum):
+class ErrorType(StrEnum):
     """The eight kinds of failure that a pose generator tells apart; values are the original system's."""
 
     FLUX_API_ERROR = "FLUX_API_ERROR"
@@ -65,9 +65,6 @@ class ErrorType(str, Enum):
     CONTROLNET_ERROR = "CONTROLNET_ERROR"
     VALIDATION_ERROR = "VALIDATION_ERROR"
     UNKNOWN_ERROR = "UNKNOWN_ERROR"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def retryable(self) -> bool:
