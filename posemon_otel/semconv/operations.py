@@ -70,7 +70,7 @@ SEND = Kind("send", "send {messaging.destination.name}", PRODUCER, "queue", Fals
 GENERATION = Kind("generation", "pose.generation", INTERNAL, "worker", True, "a request for 1..N poses")
 RENDER = Kind("render", "pose.render", INTERNAL, "worker", True, "one pose")
 MEASURE = Kind(
-    "measure", "{pose.operation.name}", INTERNAL, "metrics", True, "a block measured by the performance tracker"
+    "measure", "{pose.operation.name}", INTERNAL, "worker", True, "a block measured by the performance tracker"
 )
 SPAN = Kind("span", "", INTERNAL, "", False, "a span of another instrumentation")
 
