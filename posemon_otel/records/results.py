@@ -1,8 +1,8 @@
 """What the database side answers: frozen data, no SQL, no JSON.
 
 Times are aware and in UTC, rates are percent with two decimals, durations are seconds. ``None`` means that there is no
-answer: either nothing happened from which a number could be made, or the source cannot tell, and then ``warnings`` holds
-a line that says so.
+answer: either nothing happened from which a number could be made, or the source cannot tell, and then ``warnings``
+holds a line that says so.
 """
 
 from dataclasses import dataclass, field

@@ -1,9 +1,9 @@
 """The tables: the production database's, as Prisma lays them out, and those that are only ours.
 
-Names and columns of the first group are the application's (camelCase, text ids). In our own database what a worker may not
-know is nullable, nothing is a foreign key and a pose's variation is not unique: rows arrive in any order, and none may be
-refused because of its neighbours. What Prisma's tables have no column for stands in tables of our own, so that one set of
-queries reads both databases.
+Names and columns of the first group are the application's (camelCase, text ids). In our own database what a worker may
+not know is nullable, nothing is a foreign key and a pose's variation is not unique: rows arrive in any order, and none
+may be refused because of its neighbours. What Prisma's tables have no column for stands in tables of our own, so that
+one set of queries reads both databases.
 """
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, false, true
