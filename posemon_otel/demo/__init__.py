@@ -1,0 +1,1 @@
+"""A whole pose generator on loopback: the FLUX stand-in, the worker and its traffic."""
