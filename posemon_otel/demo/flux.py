@@ -32,7 +32,8 @@ class Counts(NamedTuple):
 
     Attributes:
         requests: calls for a picture.
-        lookups: questions to the Hub's API, which `huggingface_hub` asks before it calls a model by name.
+        lookups: questions to the Hub's API that it could answer; `huggingface_hub` asks them before it calls a model
+            by name.
         answers: `image` (a good one), a `Failure`'s value, or `refused` (a bad request or unknown model, no doing of
             the plan) to how many; they sum to `requests` when no call is under way.
     """
@@ -154,16 +155,17 @@ class FluxServer(ThreadedServer):
                 await send(writer, answer)
 
     def _lookup(self, call: Call) -> Answer:
-        if call.target == "/stats":
-            return Answer.of_json(200, self.counts._asdict())
-        with self._lock:
-            self._lookups += 1
         if call.method != "GET":
             return Answer.of_json(405, {"error": f"{call.method} is not allowed"})
+        if call.target == "/stats":
+            return Answer.of_json(200, self.counts._asdict())
         try:
-            return Answer.of_json(200, flux_api.hub_answer(call.target))
+            known = flux_api.hub_answer(call.target)
         except RefusedError as refused:
             return refused.answer
+        with self._lock:
+            self._lookups += 1
+        return Answer.of_json(200, known)
 
     def _count(self, answer: str) -> None:
         with self._lock:
