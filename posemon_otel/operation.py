@@ -167,6 +167,16 @@ class Operation:
         """Whether it has not finished yet."""
         return self.end == 0
 
+    @property
+    def context(self) -> Context:
+        """The context in which it is the current operation, for children that start where it is not current."""
+        return self._context
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or how long it has been running, by the monotonic clock."""
+        return ((self.end - self.start) if self.end else clock.monotonic_ns() - self._monotonic) / 1e9
+
     def set(self, **words: Any) -> None:
         """Adds attributes by the words of the vocabulary: ``call.set(image_count=1)``. Never raises."""
         self.update(redaction.translate(words))
@@ -216,7 +226,7 @@ class Operation:
         try:
             closing: Attributes = {} if attributes is None else dict(attributes)
             if exc is not None:
-                self._fail(exc)
+                self.judge(exc)
             if self.error is not None and self.outcome in o.FAILED_OUTCOMES:
                 closing[a.ERROR_TYPE] = self.error.type
                 closing[a.ERROR_REASON] = self.error.reason
@@ -236,7 +246,13 @@ class Operation:
         """States a failure that was not raised through it: a generation none of whose poses came out."""
         self.error, self.outcome = error, outcome
 
-    def _fail(self, exc: BaseException) -> None:
+    def judge(self, exc: BaseException) -> None:
+        """Classifies and records what was raised through it; ``finish`` does so with what it is given.
+
+        Separate for callers that say more about a failure once ``error`` is known, before the end.
+        """
+        if self.end:
+            return
         mark = _mark(exc)
         if self._seen is not None and self._seen[0] == mark:
             error = self._seen[1]
