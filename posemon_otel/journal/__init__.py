@@ -1,0 +1,28 @@
+"""An append-only journal: what a process writes is there when the process is not.
+
+It knows neither OpenTelemetry nor what an entry means: a tag, MessagePack, and consumers that each read at their own
+pace.
+"""
+
+from __future__ import annotations
+
+from posemon_otel.journal.files import JournalError
+from posemon_otel.journal.positions import START, Mark, Position
+from posemon_otel.journal.reader import Batch, Journal, Lag
+from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, Segment
+from posemon_otel.journal.writer import Writer
+
+__all__ = [
+    "CAP_BYTES",
+    "KEEP_BYTES",
+    "SEGMENT_BYTES",
+    "START",
+    "Batch",
+    "Journal",
+    "JournalError",
+    "Lag",
+    "Mark",
+    "Position",
+    "Segment",
+    "Writer",
+]
