@@ -6,9 +6,10 @@ pace.
 
 from __future__ import annotations
 
+from posemon_otel.journal.adopt import adoptable, journals, network_filesystem, tidy
 from posemon_otel.journal.files import JournalError
 from posemon_otel.journal.positions import START, Mark, Position
-from posemon_otel.journal.reader import Batch, Journal, Lag
+from posemon_otel.journal.reader import Batch, Entry, Journal, Lag
 from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, Segment
 from posemon_otel.journal.writer import Writer
 
@@ -18,6 +19,7 @@ __all__ = [
     "SEGMENT_BYTES",
     "START",
     "Batch",
+    "Entry",
     "Journal",
     "JournalError",
     "Lag",
@@ -25,4 +27,8 @@ __all__ = [
     "Position",
     "Segment",
     "Writer",
+    "adoptable",
+    "journals",
+    "network_filesystem",
+    "tidy",
 ]

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 import weakref
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +35,7 @@ class Abandonable(Protocol):
 
 
 _inherited: weakref.WeakSet[Abandonable] = weakref.WeakSet()
+_taking = threading.RLock()  # held while a lock is taken: no child is forked with a copy that nobody knows of
 _hooked = False
 
 
@@ -42,11 +44,12 @@ def abandon_in_children(holder: Abandonable) -> None:
     global _hooked
     if not _hooked:
         _hooked = True
-        os.register_at_fork(after_in_child=_abandon_all)
+        os.register_at_fork(before=_taking.acquire, after_in_parent=_taking.release, after_in_child=_abandon_all)
     _inherited.add(holder)
 
 
 def _abandon_all() -> None:
+    _taking.release()
     for holder in list(_inherited):
         holder.abandon()
     _inherited.clear()
@@ -152,20 +155,18 @@ class Lock:
         """
         if self.held:
             return True
-        descriptor = Descriptor(self._path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            descriptor.close()
-            return False
-        except BaseException:
-            descriptor.close()
-            raise
-        if os.fstat(descriptor.number).st_nlink == 0:
-            descriptor.close()
-            return False
-        self._descriptor = descriptor
-        return True
+        with _taking:
+            descriptor = Descriptor(self._path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor.number).st_nlink:
+                    self._descriptor = descriptor
+            except BlockingIOError:
+                pass
+            finally:
+                if self._descriptor is not descriptor:
+                    descriptor.close()
+        return self.held
 
     def release(self) -> None:
         """Give the lock back, whoever else has a copy of the descriptor."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -71,7 +72,6 @@ class Journal:
         self._ship = Lock(folder / SHIP)
         self._dead = False
         self._marks: dict[str, Mark] = {}
-        abandon_in_children(self)
 
     @classmethod
     def open(cls, folder: Path, *, keep_bytes: int = KEEP_BYTES) -> Journal:
@@ -127,6 +127,7 @@ class Journal:
         """
         if self._ship.held:
             return True
+        abandon_in_children(self)
         with contextlib.suppress(FileNotFoundError):
             if self._ship.take():
                 self._marks.clear()
@@ -218,7 +219,7 @@ class Journal:
         mark.acknowledge(mark.low if first is None else first, position)
         problem = self._store(consumer, mark)
         if mark.low.segment != before or not self.alive:
-            self._trim()
+            self.trim()
             if problem is not None:  # a full disk may have room now
                 problem = self._store(consumer, mark)
         if problem is not None:
@@ -236,10 +237,28 @@ class Journal:
         mark, own = positions.load(self.folder, consumer), self._marks.get(consumer)
         return own if own is not None and own.low > mark.low else mark
 
-    def _trim(self) -> None:
+    def trim(self, *, cap_bytes: int | None = None) -> dict[str, int]:
+        """Delete what all consumers have passed and is more than is kept.
+
+        Args:
+            cap_bytes: Let no more than this wait for its consumers: the oldest goes. None: all of it may.
+
+        Returns:
+            Entries that each consumer lost by it.
+        """
         found = self.segments()
-        marks = {consumer: self._current(consumer) for consumer in self.consumers}
-        retention.trim(self.folder, found[:-1] if self.alive else found, marks, keep_bytes=self._keep_bytes)
+        return retention.trim(
+            self.folder,
+            found[:-1] if self.alive else found,
+            {consumer: self._current(consumer) for consumer in self.consumers},
+            keep_bytes=self._keep_bytes,
+            cap_bytes=cap_bytes,
+            count=self._count,
+        )
+
+    def _count(self, number: int) -> int:
+        places = (position.segment for position, _, _ in self.entries(Position(number, 0, 0)))
+        return sum(1 for _ in itertools.takewhile(number.__eq__, places))
 
     def passed(self, consumers: Collection[str] | None = None) -> bool:
         """Whether nothing waits for `consumers` (all that are owed, unless named); those not owed do not count."""

@@ -103,13 +103,13 @@ class Writer:
         self.dropped = dict.fromkeys(consumers, 0)
         prepare_root(root)
         self.id = f"{time.time_ns():016x}{os.urandom(8).hex()}"
-        self._begin(root)
-        abandon_in_children(self)
-
-    def _begin(self, root: Path) -> None:
-        """Make the folder under a hidden name: one whose lock is not yet held looks like a dead process's."""
+        # hidden until it is whole: a folder whose lock is not yet held looks like a dead process's
         self.folder = root / f".{self.id}"
         self._alive = Lock(self.folder / ALIVE)
+        abandon_in_children(self)
+        self._begin(root)
+
+    def _begin(self, root: Path) -> None:
         try:
             self.folder.mkdir(mode=0o700)
             if not self._alive.take():
