@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Float, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -64,3 +64,20 @@ def _epoch_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
     # julianday() would lose milliseconds: times would come out as 0.99999 s.
     column = compiler.process(element.clauses, **kw)
     return f"(CAST(strftime('%s', {column}) AS INTEGER) + CAST(substr({column}, 20, 4) AS REAL))"
+
+
+class whole_seconds(FunctionElement[int]):  # noqa: N801 - it is used like a function
+    """Seconds since 1970 of a ``UtcTime`` column, without its milliseconds."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(whole_seconds, "postgresql")  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+def _whole_postgresql(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST(FLOOR(EXTRACT(EPOCH FROM {compiler.process(element.clauses, **kw)})) AS bigint)"
+
+
+@compiles(whole_seconds)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+def _whole_sqlite(element: Any, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST(strftime('%s', {compiler.process(element.clauses, **kw)}) AS INTEGER)"

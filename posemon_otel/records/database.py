@@ -92,7 +92,7 @@ def _sqlite_engine(address: URL, options: dict[str, Any]) -> Engine:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Lets readers and the writer not wait for each other. Changing the mode ignores the busy timeout: hence the loop."""
+    """Readers and the writer then need not wait. Changing the mode ignores the busy timeout, hence the loop."""
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from posemon_otel.records import clean
 from posemon_otel.records.rows import GenerationRow, PoseRow
-from posemon_otel.semconv.operations import COMPLETED, PROCESSING, TERMINAL_STATUSES
+from posemon_otel.semconv.operations import COMPLETED, PENDING, PROCESSING, TERMINAL_STATUSES
 
 RUNNING, INTERRUPTED, SETTLED = range(3)
 _PHASE_AT = 34  # where it stands in a key
@@ -24,6 +24,27 @@ def _key(attempt: int, began: datetime | None, phase: int, ended: datetime | Non
     """Compares as text: attempt, then beginning, then how final, then end."""
     times = ["" if time is None else time.strftime("%Y%m%dT%H%M%S.%f") for time in (began, ended)]
     return f"{clean.count(attempt):010d} {times[0]:>22} {phase} {times[1]}"
+
+
+def blank(created_at: datetime, *, begun_here: bool) -> dict[str, Any]:
+    """What is known before the first row.
+
+    Args:
+        created_at: When the generation was asked for.
+        begun_here: Whether that is only our guess.
+    """
+    numbers = ("progress", "posesCompleted", "posesFailed", "creditCharged", "creditRefunded")
+    return {
+        "userId": None,
+        "totalExpectedPoses": None,
+        "status": PENDING,
+        "createdAt": clean.moment(created_at),
+        **dict.fromkeys(numbers, 0),
+        "latest": "",
+        "settled": None,
+        "settled_status": None,
+        "begun_here": begun_here,
+    }
 
 
 def generation_phase(row: GenerationRow) -> int:

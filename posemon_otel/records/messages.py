@@ -18,30 +18,41 @@ _RULES: tuple[tuple[ErrorType, re.Pattern[str]], ...] = tuple(
         ),
         (
             ErrorType.TIMEOUT_ERROR,
-            r"tim(ed?|ing)[\s_-]?out|\btimeout|\bETIMEDOUT\b|\bESOCKETTIMEDOUT\b|deadline exceeded"
-            r"|\b(408|504)\b|gateway time",
+            (
+                r"tim(ed?|ing)[\s_-]?out|\btimeout|\bETIMEDOUT\b|\bESOCKETTIMEDOUT\b|deadline exceeded"
+                r"|\b(408|504)\b|gateway time"
+            ),
         ),
         (
             ErrorType.NETWORK_ERROR,
-            r"\bECONN(REFUSED|RESET|ABORTED)\b|\bE(NOTFOUND|AI_AGAIN|PIPE|HOSTUNREACH|NETUNREACH)\b|socket hang ?up"
-            r"|connection (was )?(refused|reset|closed|aborted|error)|network (error|is unreachable|failure)"
-            r"|getaddrinfo|name or service not known|\bDNS\b|fetch failed|\b(TLS|SSL)\b|certificate",
+            (
+                r"\bECONN(REFUSED|RESET|ABORTED)\b|\bE(NOTFOUND|AI_AGAIN|PIPE|HOSTUNREACH|NETUNREACH)\b|socket hang ?up"
+                r"|connection (was )?(refused|reset|closed|aborted|error)|network (error|is unreachable|failure)"
+                r"|getaddrinfo|name or service not known|\bDNS\b|fetch failed|\b(TLS|SSL)\b|certificate"
+            ),
         ),
         (ErrorType.CONTROLNET_ERROR, r"control[\s_-]?net|openpose|pose map|depth map|canny"),
         (
             ErrorType.STORAGE_ERROR,
-            r"\bS3\b|\bR2\b|\bbucket|storage|upload|\bENOSPC\b|no space left|\bEACCES\b|\bENOENT\b|\bEROFS\b"
-            r"|disk (is )?full|no such (file|key|bucket)|NoSuch(Key|Bucket)|write (file|image)|thumbnail",
+            (
+                r"\bS3\b|\bR2\b|\bbucket|storage|upload|\bENOSPC\b|no space left|\bEACCES\b|\bENOENT\b|\bEROFS\b"
+                r"|disk (is )?full|no such (file|key|bucket)|NoSuch(Key|Bucket)|write (file|image)|thumbnail"
+            ),
         ),
         (
             ErrorType.VALIDATION_ERROR,
-            r"validation|\binvalid (input|parameter|argument|request|pose|avatar|width|height|prompt)|\bmust be\b"
-            r"|\bis required\b|missing (required|parameter|field)|out of range|\b(not|un)supported (format|size|type)",
+            (
+                r"validation|\binvalid (input|parameter|argument|request|pose|avatar|width|height|prompt)|\bmust be\b"
+                r"|\bis required\b|missing (required|parameter|field)|out of range"
+                r"|\b(not |un)supported (format|size|type)"
+            ),
         ),
         (
             ErrorType.FLUX_API_ERROR,
-            r"\bflux\b|hugging ?face|\bHF\b|inference|\bmodel\b|diffusion|\brate.?limit|too many requests"
-            r"|\b(429|5\d\d|401|403)\b|content policy|nsfw|safety|replicate|fal\.ai|together\.ai|\bAPI (error|key)",
+            (
+                r"\bflux\b|hugging ?face|\bHF\b|inference|\bmodel\b|diffusion|\brate.?limit|too many requests"
+                r"|\b(429|5\d\d|401|403)\b|content policy|nsfw|safety|replicate|fal\.ai|together\.ai|\bAPI (error|key)"
+            ),
         ),
     )
 )

@@ -22,7 +22,7 @@ from posemon_otel.semconv.operations import PENDING
 
 _CHUNK = 500
 
-_GENERATION = (
+GENERATION_COLUMNS = (
     "userId",
     "totalExpectedPoses",
     "status",
@@ -40,7 +40,8 @@ _GENERATION = (
 )
 """The columns of ``pose_generations`` that we write; the others are the application's."""
 
-_FACTS = tuple(column.name for column in generation_facts.columns if column.name != "generation_id")
+FACT_COLUMNS = tuple(column.name for column in generation_facts.columns if column.name != "generation_id")
+"""The columns of ``generation_facts`` beside its key."""
 
 
 class RecordWriter:
@@ -149,8 +150,8 @@ def _write_generations(connection: Connection, rows: list[GenerationRow]) -> Non
                 merged = merge.merge(merged, row)
             if merged != known:
                 changed.append({"key": known["id"], **merged})
-        _update(connection, pose_generations, "id", _GENERATION, changed)
-        _update(connection, generation_facts, "generation_id", _FACTS, changed)
+        _update(connection, pose_generations, "id", GENERATION_COLUMNS, changed)
+        _update(connection, generation_facts, "generation_id", FACT_COLUMNS, changed)
 
 
 def _begin_generations(connection: Connection, by_id: Mapping[str, list[GenerationRow]]) -> None:
@@ -180,8 +181,8 @@ def _begin_generations(connection: Connection, by_id: Mapping[str, list[Generati
 
 def _known_generations(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
     query = (
-        select(pose_generations.c.id, *(pose_generations.c[name] for name in _GENERATION))
-        .add_columns(*(generation_facts.c[name] for name in _FACTS))
+        select(pose_generations.c.id, *(pose_generations.c[name] for name in GENERATION_COLUMNS))
+        .add_columns(*(generation_facts.c[name] for name in FACT_COLUMNS))
         .join(generation_facts, generation_facts.c.generation_id == pose_generations.c.id)
         .where(pose_generations.c.id.in_(ids))
         .order_by(pose_generations.c.id)
@@ -212,7 +213,7 @@ def _write_poses(connection: Connection, rows: list[PoseRow]) -> None:
         if found is None or key > found[0]:
             newest[clean.required_text(row.id)] = (key, row)
     for ids in _chunks(sorted(newest)):
-        insert_new(connection, generated_poses, [_pose_values(newest[pose_id][1]) for pose_id in ids])
+        insert_new(connection, generated_poses, [pose_values(newest[pose_id][1]) for pose_id in ids])
         insert_new(connection, pose_facts, [{"pose_id": pose_id, "latest": "", "attempt": 0} for pose_id in ids])
         query = (
             select(pose_facts.c.pose_id, pose_facts.c.latest)
@@ -224,13 +225,14 @@ def _write_poses(connection: Connection, rows: list[PoseRow]) -> None:
         for pose_id, latest in connection.execute(query).all():
             key, row = newest[pose_id]
             if key > latest:
-                changed.append({"key": pose_id, "latest": key, **_pose_values(row), **_pose_fact_values(row)})
-        columns = [name for name in _pose_values(rows[0]) if name != "id"]
+                changed.append({"key": pose_id, "latest": key, **pose_values(row), **pose_fact_values(row)})
+        columns = [name for name in pose_values(rows[0]) if name != "id"]
         _update(connection, generated_poses, "id", columns, changed)
-        _update(connection, pose_facts, "pose_id", ["latest", *_pose_fact_values(rows[0])], changed)
+        _update(connection, pose_facts, "pose_id", ["latest", *pose_fact_values(rows[0])], changed)
 
 
-def _pose_values(row: PoseRow) -> dict[str, Any]:
+def pose_values(row: PoseRow) -> dict[str, Any]:
+    """The columns of a pose that we write; the others are the application's."""
     return {
         "id": clean.required_text(row.id),
         "generationId": clean.required_text(row.generation_id),
@@ -247,7 +249,8 @@ def _pose_values(row: PoseRow) -> dict[str, Any]:
     }
 
 
-def _pose_fact_values(row: PoseRow) -> dict[str, Any]:
+def pose_fact_values(row: PoseRow) -> dict[str, Any]:
+    """The columns that ``generated_poses`` lacks."""
     return {
         "attempt": clean.count(row.attempt),
         "name": clean.cleaned_text(row.name),
