@@ -1,0 +1,285 @@
+"""Attributes: keywords become the vocabulary's keys, values become what every exporter takes.
+
+Whatever user code hands over is taken: 100 MB, half an emoji, 2**70, a list that holds itself, an object that cannot be
+printed. A value that cannot be had is named by its type.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from itertools import islice
+from typing import Any
+
+from posemon_otel import settings
+from posemon_otel.redaction import keys as k
+from posemon_otel.redaction.text import (
+    PROMPT,
+    REDACTED,
+    clean_url,
+    cut,
+    keyed_hash,
+    plain,
+    remember_prompt,
+    scrub,
+    scrub_message,
+)
+from posemon_otel.semconv import attributes as a
+
+Value = str | bool | int | float | list[str] | list[bool] | list[int] | list[float]
+"""What an attribute may hold."""
+
+MOST_ITEMS = 128
+"""Items of a sequence that are kept."""
+
+_MOST_KEY = 256
+_MOST_DEPTH = 4
+_LEAST_INT, _MOST_INT = -(2**63), 2**63 - 1
+
+
+def translate(keywords: Mapping[str, object]) -> dict[str, Value]:
+    """Keywords as users type them, as attributes that may leave.
+
+    A registered short name becomes its attribute, a registered attribute stays, any other name is kept as
+    ``pose.data.<name>``. A prompt becomes its length, a keyed hash where a key is set, and itself only where the
+    setting asks for content. A model given as a URL becomes ``server.address``, one given as a path its last component.
+    ``None`` is left out.
+    """
+    limit = settings.current()[settings.VALUE_LENGTH_LIMIT]
+    attributes: dict[str, Value] = {}
+    for name, value in keywords.items():
+        if value is None:
+            continue
+        key = a.KEY_OF.get(name)
+        if key is None:
+            if name in a.PROMPTS:
+                _prompt(attributes, name, value, limit)
+                continue
+            key = name if name in a.BY_KEY else a.DATA_PREFIX + clean_key(name)
+        if key == a.GEN_AI_REQUEST_MODEL:
+            _model(attributes, value, limit)
+            continue
+        cleaned = _by_key(key, value, limit)
+        if cleaned is not None:
+            attributes[key] = cleaned
+    return attributes
+
+
+def clean_attributes(mapping: Mapping[str, object] | None, foreign: bool = True) -> dict[str, Value]:
+    """Clean copies of attributes that already have their keys.
+
+    Args:
+        mapping: Attributes; ``None`` is no attributes.
+        foreign: Whether they come from another library or a user, so that keys are looked at; our own registered ones
+            need it not.
+    """
+    if not mapping:
+        return {}
+    limit = settings.current()[settings.VALUE_LENGTH_LIMIT]
+    attributes: dict[str, Value] = {}
+    try:
+        for key, value in mapping.items():
+            if not isinstance(key, str) or not key:
+                continue
+            cleaned = (
+                _by_key(key, value, limit) if foreign else _clean(value, limit, free_text=key not in a.METADATA_KEYS)
+            )
+            if cleaned is not None:
+                attributes[clean_key(key)] = cleaned
+    except Exception:  # a mapping that breaks off: what was read is kept
+        return attributes
+    return attributes
+
+
+def clean_foreign(key: str, value: object) -> Value | None:
+    """The value of an attribute of another library's span, or of a user's, by what its key says it is.
+
+    URLs lose credentials and query, statements their literals, secrets and prompts everything; other text is scrubbed.
+    ``None`` means: leave it out.
+    """
+    return _by_key(key, value, settings.current()[settings.VALUE_LENGTH_LIMIT])
+
+
+def clean_value(value: object, free_text: bool) -> Value | None:
+    """Any value as what an exporter takes; ``None`` stays ``None``.
+
+    Args:
+        value: Anything.
+        free_text: Whether text is scrubbed; it is always cut to ``OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`` characters.
+    """
+    return _clean(value, settings.current()[settings.VALUE_LENGTH_LIMIT], free_text=free_text)
+
+
+def clean_key(key: object) -> str:
+    """A key of at most 256 characters that can be encoded."""
+    if type(key) is str and len(key) <= _MOST_KEY and key.isascii():
+        return key
+    return str(_clean(key, _MOST_KEY, free_text=False))[:_MOST_KEY]
+
+
+def _by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
+    what = k.treatment(key)
+    if what in (k.PLAIN, k.TEXT) or value is None or (what != k.SECRET and isinstance(value, (bool, int, float))):
+        return _clean(value, limit, free_text=what != k.PLAIN, depth=depth)
+    if what in (k.SECRET, k.QUERY):
+        return REDACTED
+    if what == k.CONTENT:
+        if settings.current()[settings.CAPTURE_CONTENT]:
+            return _clean(value, limit, free_text=False, depth=depth)
+        if type(value) is str:
+            remember_prompt(value)
+        return PROMPT
+    cleaned = _clean(value, limit, free_text=what != k.URL, depth=depth)
+    if isinstance(cleaned, list):
+        return [_text_by_key(what, str(item)) for item in cleaned]
+    return _text_by_key(what, cleaned) if isinstance(cleaned, str) else cleaned
+
+
+def _text_by_key(what: int, text: str) -> str:
+    if what == k.URL:
+        return clean_url(text)
+    if what == k.STATEMENT:
+        return clean_statement(text)
+    return scrub_message(text)
+
+
+def clean_statement(statement: str) -> str:
+    """A database statement with ``?`` for its literals."""
+    import re
+
+    strings = r"'(?:[^'\\]|\\.|'')*'?|\$\$.*?(?:\$\$|$)|(?<=[:=])\s*\"(?:[^\"\\]|\\.)*\"?"
+    text = re.sub(strings, "?", statement, flags=re.DOTALL)
+    return scrub(re.sub(r"(?<![\w.$?:\"])-?\d+(?:\.\d+)?\b", "?", text))
+
+
+def _prompt(attributes: dict[str, Value], name: str, value: object, limit: int) -> None:
+    """The length of one prompt or of a batch of them, and what the settings ask for beside it."""
+    cleaned = value if isinstance(value, (str, list, tuple)) else str(_clean(value, limit, free_text=False))
+    prompts = [cleaned] if isinstance(cleaned, str) else [item for item in cleaned if isinstance(item, str)]
+    for prompt in prompts:
+        remember_prompt(prompt)
+    attributes[a.PROMPTS[name]] = sum(map(len, prompts))
+    if name != "prompt":
+        return
+    digest = keyed_hash("\n".join(prompts))
+    if digest is not None:
+        attributes[a.PROMPT_HASH] = digest
+    if settings.current()[settings.CAPTURE_CONTENT]:
+        import json
+
+        parts = [{"type": "text", "content": cut(prompt, limit, free_text=False)} for prompt in prompts]
+        attributes[a.GEN_AI_INPUT_MESSAGES] = json.dumps([{"role": "user", "parts": parts}], ensure_ascii=False)
+
+
+def _model(attributes: dict[str, Value], value: object, limit: int) -> None:
+    model = _clean(value, limit, free_text=False)
+    if isinstance(model, str) and "://" in model:
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(model)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # no address that anybody could call
+            return
+        if host:
+            attributes.setdefault(a.SERVER_ADDRESS, cut(host, limit, free_text=False))
+            if port is not None:
+                attributes.setdefault(a.SERVER_PORT, port)
+        return
+    if isinstance(model, str) and (model[:1] in ("/", "~", ".") or model[1:3] in (":\\", ":/")):
+        model = model.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    if model not in (None, ""):
+        attributes[a.GEN_AI_REQUEST_MODEL] = model
+
+
+def _clean(value: object, limit: int, *, free_text: bool, depth: int = 0) -> Value | None:
+    kind = type(value)
+    if kind is str:
+        return cut(value, limit, free_text=free_text)  # type: ignore[arg-type]
+    if kind is bool or kind is float or value is None:
+        return value  # type: ignore[return-value]
+    try:
+        if kind is int:
+            return _whole(value)  # type: ignore[arg-type]
+        return _other(value, limit, free_text, depth)
+    except Exception:  # the object's own methods raise
+        return f"<{kind.__name__[:_MOST_KEY]}>"
+
+
+def _whole(value: int) -> int | str:
+    # In hexadecimal beyond 64 bits: Python refuses thousands of decimal digits.
+    return value if _LEAST_INT <= value <= _MOST_INT else f"{value:#x}"[:_MOST_KEY]
+
+
+def _other(value: Any, limit: int, free_text: bool, depth: int) -> Value | None:
+    if isinstance(value, Enum):
+        return _clean(value.value, limit, free_text=free_text, depth=depth)
+    if isinstance(value, str):
+        return cut(plain(value), limit, free_text=free_text)
+    if isinstance(value, int):
+        return _whole(int.__int__(value))
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, Mapping):
+        return _document(value, limit, depth)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return _sequence(value, limit, free_text, depth)
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and hasattr(value, "dtype"):  # NumPy, torch
+        return _array(value, shape, limit, free_text, depth)
+    if hasattr(value, "as_integer_ratio"):  # Decimal, Fraction
+        return float(value)
+    if callable(getattr(value, "total_seconds", None)):
+        return float(value.total_seconds())
+    if callable(getattr(value, "isoformat", None)):
+        return cut(plain(str(value.isoformat())), limit, free_text=free_text)
+    return cut(plain(str(value)), limit, free_text=True)
+
+
+def _array(value: Any, shape: tuple[int, ...], limit: int, free_text: bool, depth: int) -> Value | None:
+    if not shape:
+        return _clean(value.item(), limit, free_text=free_text, depth=depth + 1) if depth < _MOST_DEPTH else None
+    if len(shape) == 1 and shape[0] <= MOST_ITEMS:
+        return _sequence(value.tolist(), limit, free_text, depth)
+    return cut(f"<array {shape} {value.dtype}>", limit, free_text=False)
+
+
+def _sequence(values: Iterable[Any], limit: int, free_text: bool, depth: int) -> Value:
+    if depth >= _MOST_DEPTH:
+        return "[...]"
+    items: list[Any] = []
+    room = limit
+    for value in islice(iter(values), MOST_ITEMS):
+        item = _clean(value, room, free_text=free_text, depth=depth + 1)
+        if item is None:
+            continue
+        if isinstance(item, list):
+            item = _dump(item)[:room]
+        items.append(item)
+        if isinstance(item, str):
+            room -= len(item)
+            if room <= 0:
+                break
+    kinds = set(map(type, items))
+    if kinds == {int, float}:
+        return [float(item) for item in items]
+    if len(kinds) > 1:
+        return [item if isinstance(item, str) else _dump(item) for item in items]
+    return items
+
+
+def _document(mapping: Mapping[Any, Any], limit: int, depth: int) -> str:
+    """A mapping as JSON text; each value cleaned by its key."""
+    if depth >= _MOST_DEPTH:
+        return "{...}"
+    document: dict[str, Any] = {}
+    for key, value in islice(mapping.items(), MOST_ITEMS):
+        name = clean_key(key)
+        document[name] = _by_key(name, value, limit, depth + 1)
+    return _dump(document)[:limit]
+
+
+def _dump(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
