@@ -1,0 +1,134 @@
+"""The admin app: its parts put together."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from posemon_otel.admin.access import Gate
+from posemon_otel.admin.database import Threads, open_engine
+from posemon_otel.admin.endpoints import ENDPOINTS, LOGIN
+from posemon_otel.admin.errors import ApiError
+from posemon_otel.admin.pages import DASHBOARD_PATH, STATIC_PATH, StaticFolder, dashboard
+from posemon_otel.admin.queue import QueueReader
+from posemon_otel.admin.rates import Limiter, Rates
+from posemon_otel.admin.responses import StandardHeaders, problem
+from posemon_otel.admin.sign_in import SignInCodes
+from posemon_otel.admin.site import Endpoint, Part, Site, find_role, respond
+from posemon_otel.admin.tokens import check_secret
+from posemon_otel.records import MetricsService
+from posemon_otel.settings import ADMIN_PREFIX, JWT_SECRET, QUEUE, REDIS_URL, SHOW_USER_NAMES, Settings, current
+
+_MESSAGES = {
+    HTTPStatus.NOT_FOUND: "There is nothing here.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This method is not allowed here.",
+}
+
+
+def create_app(
+    engine: Engine | None = None,
+    *,
+    database_url: str | None = None,
+    jwt_secret: str | None = None,
+    redis_url: str | None = None,
+    queue: str | None = None,
+    prefix: str | None = None,
+    login: bool = False,
+    sign_in_codes: SignInCodes | None = None,
+    show_user_names: bool | None = None,
+    journal: Callable[[], Part] | None = None,
+    rates: Rates | None = None,
+    settings: Settings | None = None,
+) -> Starlette:
+    """Makes the admin app, to be served alone or mounted in another app.
+
+    Args:
+        engine: The database, from ``posemon_otel.records.connect``.
+        database_url: Its address, in place of ``engine``; else ``POSEMON_DATABASE_URL``, else ``DATABASE_URL``, which
+            is only read.
+        jwt_secret: Key of the tokens, at least 32 bytes; else ``JWT_SECRET``.
+        redis_url: BullMQ's Redis; else ``POSEMON_REDIS_URL``. Without one the queue's numbers are ``null``.
+        queue: BullMQ's queue; else ``POSEMON_QUEUE``.
+        prefix: Where the endpoints begin; else ``POSEMON_ADMIN_PREFIX``.
+        login: Whether ``POST /api/auth/login`` is there; for an app that stands alone.
+        sign_in_codes: Codes of links that sign in, from whoever makes such links.
+        show_user_names: Whether top users carry names and e-mail addresses; else ``POSEMON_SHOW_USER_NAMES``.
+        journal: Says how the journal is, for ``/health``.
+        rates: How often somebody may ask.
+        settings: Stands in for the process's settings.
+
+    Raises:
+        SecretError: There is no key, or it is too short.
+        DatabaseError: No database is named, or its address cannot be used. One that is merely away is no error here.
+    """
+    values = settings or current()
+    secret = check_secret(jwt_secret or values[JWT_SECRET])
+    service = MetricsService(engine if engine is not None else open_engine(values, database_url))
+    threads = Threads()
+    site = Site(
+        service=service,
+        threads=threads,
+        queue=QueueReader(redis_url or values[REDIS_URL], queue or values[QUEUE]),
+        gate=Gate(secret, partial(find_role, service, threads)),
+        limiter=Limiter(rates or Rates()),
+        secret=secret,
+        prefix=_normal(values[ADMIN_PREFIX] if prefix is None else prefix),
+        codes=sign_in_codes,
+        login=login,
+        show_names=values[SHOW_USER_NAMES] if show_user_names is None else show_user_names,
+        journal=journal,
+    )
+    return Starlette(
+        routes=_routes(site),
+        middleware=[Middleware(StandardHeaders)],
+        exception_handlers={HTTPException: _http_problem, Exception: _fault},
+    )
+
+
+def _routes(site: Site) -> list[BaseRoute]:
+    routes: list[BaseRoute] = []
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in (*ENDPOINTS, *((LOGIN,) if site.login else ())):
+        path = endpoint.path if endpoint.outside else f"{site.prefix}{endpoint.path}"
+        paths.setdefault(path, {})[endpoint.method] = endpoint
+    for path, by_method in paths.items():
+        routes.append(Route(path, _handler(site, by_method), methods=list(by_method)))
+
+    def page(request: Request) -> Response:
+        return dashboard(request, site.prefix, login=site.login)
+
+    routes.append(Route(f"{site.prefix}{DASHBOARD_PATH}", page))
+    routes.append(Mount(f"{site.prefix}{STATIC_PATH}", StaticFolder()))
+    return routes
+
+
+def _handler(site: Site, by_method: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await respond(site, by_method[method], request)
+
+    return handle
+
+
+def _http_problem(_request: Request, error: Exception) -> Response:
+    """What the router refuses, in our own shape."""
+    assert isinstance(error, HTTPException)
+    message = _MESSAGES.get(HTTPStatus(error.status_code), HTTPStatus(error.status_code).phrase)
+    return problem(ApiError(error.status_code, message, error.headers))
+
+
+def _fault(_request: Request, _error: Exception) -> Response:
+    """What failed outside of every endpoint."""
+    return problem(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the log tells what."))
+
+
+def _normal(prefix: str) -> str:
+    stripped = prefix.strip("/")
+    return f"/{stripped}" if stripped else ""

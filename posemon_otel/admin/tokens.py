@@ -1,0 +1,104 @@
+"""Tokens of the admins: JSON Web Tokens, HS256 and nothing else, always with an end."""
+
+import time
+from typing import Any, NamedTuple
+
+import jwt
+
+from posemon_otel.settings import JWT_SECRET
+
+ALGORITHM = "HS256"
+SECRET_BYTES = 32
+"""A key shorter than the hash can be guessed (RFC 7518, 3.2)."""
+
+DAY_SECONDS = 24 * 3600.0
+_MOST_CHARACTERS = 8192
+
+
+class SecretError(ValueError):
+    """The key of the tokens is missing or too short; the message says what to do."""
+
+
+class TokenError(Exception):
+    """A token that is not accepted; the message may be shown to whoever sent it."""
+
+
+class Claims(NamedTuple):
+    """What a token says.
+
+    Attributes:
+        user_id: Claim ``userId``.
+        email: Claim ``email``.
+        role: Claim ``role``; counts only where no users are kept.
+        expires_at: Claim ``exp``, seconds since 1970.
+    """
+
+    user_id: str
+    email: str | None
+    role: str | None
+    expires_at: float
+
+
+def check_secret(secret: str | None) -> str:
+    """The key, when it is one.
+
+    Raises:
+        SecretError: It is missing or shorter than 32 bytes.
+    """
+    length = len((secret or "").encode("utf-8", "surrogatepass"))
+    if secret is None or length < SECRET_BYTES:
+        got = f"one of {length} bytes" if length else "none"
+        raise SecretError(
+            f"{JWT_SECRET.variables[0]}: expected a key of at least {SECRET_BYTES} bytes, got {got}; "
+            "make one with: openssl rand -hex 32"
+        )
+    return secret
+
+
+def make_token(user: str, role: str | None, secret: str, ttl: float = DAY_SECONDS, *, email: str | None = None) -> str:
+    """Makes a token.
+
+    Args:
+        user: Id of the user.
+        role: Counts only where no ``users`` table says otherwise; ``None`` leaves it out.
+        secret: The key, at least 32 bytes.
+        ttl: Seconds until it ends.
+        email: The user's address.
+
+    Raises:
+        SecretError: The key is missing or too short.
+        ValueError: ``user`` is empty or ``ttl`` is not a positive number.
+    """
+    key = check_secret(secret)
+    if not user:
+        raise ValueError("user: expected the id of a user, got an empty one")
+    if not 0 < ttl < float("inf"):
+        raise ValueError(f"ttl: expected a positive number of seconds, got {ttl!r}")
+    now = time.time()
+    claims: dict[str, Any] = {"userId": user, "iat": int(now), "exp": int(now + ttl)}
+    claims |= {name: value for name, value in (("email", email), ("role", role)) if value is not None}
+    return jwt.encode(claims, key, algorithm=ALGORITHM)
+
+
+def verify(token: str, secret: str) -> Claims:
+    """Reads a token whose signature, algorithm and times are right.
+
+    Raises:
+        TokenError: They are not, or the token names no user.
+    """
+    if len(token) > _MOST_CHARACTERS:
+        raise TokenError("The token is too long.")
+    try:
+        claims = jwt.decode(
+            token, secret, algorithms=[ALGORITHM], options={"require": ["exp", "userId"], "verify_iat": False}
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenError("The token has expired.") from None
+    except (jwt.InvalidTokenError, UnicodeError, RecursionError, OverflowError):
+        raise TokenError("The token is not valid.") from None
+    user, email, role = claims["userId"], claims.get("email"), claims.get("role")
+    if not isinstance(user, str) or not user:
+        raise TokenError("The token names no user.")
+    return Claims(
+        user, email if isinstance(email, str) else None, role if isinstance(role, str) else None, float(claims["exp"])
+    )
