@@ -230,6 +230,10 @@ ADMIN_PREFIX = text(
     "admin_prefix", "POSEMON_ADMIN_PREFIX", "/api/apps/pose-generator", "where the admin app's endpoints begin"
 )
 ADMIN_LOGIN = flag("admin_login", "POSEMON_ADMIN_LOGIN", True, "whether `posemon serve` offers POST /api/auth/login")
+TRUSTED_PROXIES: Setting[tuple[str, ...]] = Setting(
+    "trusted_proxies", "POSEMON_TRUSTED_PROXIES", _names, (),
+    "addresses of proxies whose X-Forwarded-For is believed, for rate limits", expected="addresses separated by commas",
+)  # fmt: skip
 SHOW_USER_NAMES = flag(
     "show_user_names", "POSEMON_SHOW_USER_NAMES", False, "true shows names and e-mail addresses among the top users"
 )
