@@ -116,6 +116,12 @@ def seconds(name: str, variables: str, default: float, meaning: str, least: floa
     return Setting(name, variables, _at_least(float, least), default, meaning, expected=f"seconds, at least {least:g}")
 
 
+def endpoint(name: str, variables: str, meaning: str) -> Setting[str]:
+    return Setting(
+        name, variables, _endpoint, "", meaning, expected="an address with a scheme, like http://127.0.0.1:4318"
+    )
+
+
 MIB = 1024 * 1024
 
 SERVICE_NAME = text("service_name", "OTEL_SERVICE_NAME", "", "name of this service; `service.name` of the Resource")
@@ -124,6 +130,9 @@ DISABLED_INSTRUMENTATIONS: Setting[tuple[str, ...]] = Setting(
     "disabled_instrumentations", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", _names, (),
     "libraries that are not instrumented, as `posemon_<library>` or `<library>`", expected="names separated by commas",
 )  # fmt: skip
+CONFIG_FILE = text(
+    "config_file", "OTEL_CONFIG_FILE", "", "declarative configuration of the SDK; its providers are used then"
+)
 TRACES_EXPORTER = text(
     "traces_exporter",
     "OTEL_TRACES_EXPORTER",
@@ -132,12 +141,42 @@ TRACES_EXPORTER = text(
 )
 METRICS_EXPORTER = text("metrics_exporter", "OTEL_METRICS_EXPORTER", "otlp", "as for traces")
 LOGS_EXPORTER = text("logs_exporter", "OTEL_LOGS_EXPORTER", "otlp", "as for traces")
-OTLP_ENDPOINT = Setting(
-    "otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", _endpoint, "", "where telemetry goes; unset means the local collector's default port",
-    expected="an address with a scheme, like http://127.0.0.1:4318",
-)  # fmt: skip
+OTLP_ENDPOINT = endpoint(
+    "otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "where telemetry goes; unset means a collector on this machine"
+)
 OTLP_PROTOCOL = choice(
     "otlp_protocol", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "how OTLP is spoken", "http/protobuf", "grpc"
+)
+OTLP_TRACES_PROTOCOL = choice(
+    "otlp_traces_protocol",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "",
+    "the same, for traces",
+    "",
+    "http/protobuf",
+    "grpc",
+)
+OTLP_METRICS_PROTOCOL = choice(
+    "otlp_metrics_protocol",
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    "",
+    "the same, for metrics",
+    "",
+    "http/protobuf",
+    "grpc",
+)
+OTLP_LOGS_PROTOCOL = choice(
+    "otlp_logs_protocol", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "", "the same, for logs", "", "http/protobuf", "grpc"
+)
+OTLP_TRACES_ENDPOINT = endpoint(
+    "otlp_traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "where traces go, path included"
+)
+OTLP_METRICS_ENDPOINT = endpoint(
+    "otlp_metrics_endpoint", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "where metrics go, path included"
+)
+OTLP_LOGS_ENDPOINT = endpoint("otlp_logs_endpoint", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "where logs go, path included")
+OTLP_FILE_DIR = text(
+    "otlp_file_dir", "POSEMON_OTLP_FILE_DIR", "", "folder of the exporter `otlp_json_file`; unset means standard output"
 )
 EXCEPTION_SIGNAL = choice(
     "exception_signal", "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "logs/dup",
@@ -160,6 +199,7 @@ JOURNAL = choice("journal", "POSEMON_JOURNAL", "on", "`off` sends at once, witho
 JOURNAL_DIR = text(
     "journal_dir", "POSEMON_JOURNAL_DIR", "", "folder of the journal; default `$XDG_STATE_HOME/posemon/<service>`"
 )
+STATE_HOME = text("state_home", "XDG_STATE_HOME", "", "folder for what programs keep; default `~/.local/state`")
 JOURNAL_CAP = whole(
     "journal_cap",
     "POSEMON_JOURNAL_CAP",

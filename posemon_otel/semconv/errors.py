@@ -114,3 +114,15 @@ def refundable(error_type: ErrorType, reason: str) -> bool:
     """Whether the customer gets the credits of the failed pose back."""
     own = _BY_NAME[reason].refundable
     return error_type.refundable if own is None else own
+
+COMPONENTS_OF: dict[ErrorType, tuple[str, ...]] = {
+    ErrorType.FLUX_API_ERROR: ("flux",),
+    ErrorType.STORAGE_ERROR: ("storage",),
+    ErrorType.CREDIT_ERROR: ("credits",),
+    ErrorType.TIMEOUT_ERROR: ("flux", "storage"),
+    ErrorType.NETWORK_ERROR: ("flux", "storage"),
+    ErrorType.CONTROLNET_ERROR: ("controlnet",),
+    ErrorType.VALIDATION_ERROR: ("worker",),
+    ErrorType.UNKNOWN_ERROR: ("worker",),
+}
+"""Where each type usually arises: metrics start at 0 for these; another component's series begins with its first error."""

@@ -1,0 +1,246 @@
+"""``configure`` and its opposite: settings become providers, journal, delivery and instrumentation.
+
+The OpenTelemetry SDK is imported inside the functions: importing this module costs nothing.
+"""
+
+import atexit
+import threading
+from typing import TYPE_CHECKING, Any
+
+from posemon_otel import operation, settings
+from posemon_otel.faults import fault, logger
+from posemon_otel.settings import Settings
+from posemon_otel.version import __version__
+
+if TYPE_CHECKING:
+    from posemon_otel.delivery.pipeline import Pipeline
+
+_lock = threading.RLock()
+_handle: "Handle | None" = None
+
+
+class Handle:
+    """What ``configure`` returns.
+
+    Attributes:
+        settings: The settings in force.
+        pipeline: The delivery; ``None`` where everything is switched off.
+        mode: ``journal``, ``direct`` or ``disabled``.
+    """
+
+    def __init__(self, chosen: Settings, pipeline: "Pipeline | None", mode: str) -> None:
+        self.settings = chosen
+        self.pipeline = pipeline
+        self.mode = mode
+
+    def force_flush(self, timeout: float = 10.0) -> bool:
+        """Delivers everything finished before the call.
+
+        Args:
+            timeout: Seconds that the call may take.
+
+        Returns:
+            Whether the receivers have acknowledged it all.
+        """
+        return True if self.pipeline is None else self.pipeline.force_flush(timeout)
+
+    def shutdown(self, timeout: float | None = None) -> bool:
+        """Delivers what it can, then switches everything off. The rest stays in the journal: the next start sends it.
+
+        Args:
+            timeout: Seconds; ``POSEMON_EXIT_BUDGET`` where left out.
+
+        Returns:
+            Whether everything was delivered.
+        """
+        return _shut_down(self, timeout)
+
+
+def configure(service_name: str | None = None, **arguments: Any) -> Handle:
+    """Sets up telemetry for this process and instruments the client libraries that are installed.
+
+    Calling it again returns the same handle. Where the application has set SDK providers of its own, or
+    ``OTEL_CONFIG_FILE`` names some, those are used.
+
+    Args:
+        service_name: ``service.name``; wins over ``OTEL_SERVICE_NAME``.
+        **arguments: Settings by name (``posemon_otel.settings``); they win over the environment.
+
+    Returns:
+        A handle with ``force_flush`` and ``shutdown``.
+
+    Raises:
+        TypeError: An argument is no setting. Wrong values do not raise: the default stands in, and one line says so.
+    """
+    chosen = Settings({"service_name": service_name, **arguments})
+    with _lock:
+        return _handle if _handle is not None else configure_with(chosen)
+
+
+def configure_with(chosen: Settings, **parts: Any) -> Handle:
+    """``configure`` with resolved settings.
+
+    Args:
+        chosen: The settings.
+        **parts: What stands in for parts of the pipeline, as ``delivery.pipeline.Pipeline`` takes them.
+    """
+    global _handle
+    with _lock:
+        settings.use(chosen)
+        _handle = _set_up(chosen, parts)
+        for problem in chosen.problems:
+            logger.warning("%s", problem)
+        atexit.register(_at_exit)
+        return _handle
+
+
+def force_flush(timeout: float = 10.0) -> bool:
+    """Delivers everything finished before the call; see ``Handle.force_flush``. True before ``configure``."""
+    return True if _handle is None else _handle.force_flush(timeout)
+
+
+def shutdown(timeout: float | None = None) -> bool:
+    """Ends what ``configure`` began; see ``Handle.shutdown``. True before ``configure``."""
+    return True if _handle is None else _handle.shutdown(timeout)
+
+
+def handle() -> Handle | None:
+    """The handle of ``configure``; ``None`` before it."""
+    return _handle
+
+
+def instrument(*libraries: str) -> None:
+    """Instruments the named client libraries; all that are installed where none is named.
+
+    Args:
+        *libraries: ``huggingface_hub``, ``pillow``, ``bullmq`` ...
+
+    Raises:
+        ValueError: There is no such library.
+        ModuleNotFoundError: A library named here is not installed.
+    """
+    from posemon_otel import instrumentation
+
+    instrumentation.instrument(*libraries)
+
+
+def uninstrument(*libraries: str) -> None:
+    """Takes the instrumentation of the named libraries off; of all where none is named.
+
+    Args:
+        *libraries: As for ``instrument``.
+
+    Raises:
+        ValueError: There is no such library.
+    """
+    from posemon_otel import instrumentation
+
+    instrumentation.uninstrument(*libraries)
+
+
+def _set_up(chosen: Settings, parts: dict[str, Any]) -> Handle:
+    if chosen[settings.DISABLED]:
+        return Handle(chosen, None, "disabled")
+    try:
+        pipeline, mode = _make_pipeline(chosen, parts)
+    except Exception as exc:
+        fault("setting up telemetry", exc)
+        return Handle(chosen, None, "disabled")
+    operation.use(pipeline.sink)
+    _attach_logging()
+    _instrument_all(chosen)
+    return Handle(chosen, pipeline, mode)
+
+
+def _make_pipeline(chosen: Settings, parts: dict[str, Any]) -> "tuple[Pipeline, str]":
+    from opentelemetry import metrics, trace
+
+    from posemon_otel.delivery import TracerProvider, logs_provider, stock
+    from posemon_otel.delivery.pipeline import Pipeline
+
+    resource = _resource(chosen)
+    present = trace.get_tracer_provider()
+    unset = isinstance(present, trace.ProxyTracerProvider)
+    off = chosen[settings.JOURNAL] == "off"
+    # Ours is there where an earlier handle was shut down (OpenTelemetry sets a global provider once and for all), or
+    # where the application made it itself.
+    again = isinstance(present, TracerProvider) and present.on_end_sink is None
+    direct = off or not (unset or again)
+    if off and unset:
+        stock.set_providers(chosen, resource)
+    pipeline = Pipeline(
+        chosen,
+        resource,
+        direct=direct,
+        provider=present if isinstance(present, TracerProvider) and again else None,
+        view=_view(chosen),
+        **parts,
+    )
+    if not direct and unset and pipeline.tracer_provider is not None and pipeline.meter_provider is not None:
+        trace.set_tracer_provider(pipeline.tracer_provider)
+        metrics.set_meter_provider(pipeline.meter_provider)
+        logs_provider.install(resource)
+    return pipeline, "direct" if direct else "journal"
+
+
+def _resource(chosen: Settings) -> Any:
+    from opentelemetry.sdk.resources import Resource
+
+    described = {"telemetry.distro.name": "posemon_otel", "telemetry.distro.version": __version__}
+    if chosen[settings.SERVICE_NAME]:
+        described["service.name"] = chosen[settings.SERVICE_NAME]
+    resource = Resource.create(described)
+    if "service.instance.id" not in resource.attributes:
+        import uuid
+
+        resource = resource.merge(Resource({"service.instance.id": str(uuid.uuid4())}))
+    return resource
+
+
+def _view(chosen: Settings) -> Any:
+    if chosen[settings.VIEW] != "tree":
+        return None
+    from posemon_otel.delivery.tree import print_tree
+
+    return print_tree
+
+
+def _attach_logging() -> None:
+    from posemon_otel import std_logging
+
+    std_logging.attach()
+
+
+def _instrument_all(chosen: Settings) -> None:
+    from posemon_otel import instrumentation
+
+    try:
+        instrumentation.instrument_installed(chosen[settings.DISABLED_INSTRUMENTATIONS])
+    except Exception as exc:
+        fault("instrumenting the installed libraries", exc)
+
+
+def _shut_down(ending: Handle, timeout: float | None) -> bool:
+    global _handle
+    with _lock:
+        if _handle is not ending:
+            return True
+        _handle = None
+        atexit.unregister(_at_exit)
+    if ending.pipeline is None:
+        return True
+    from posemon_otel import instrumentation, std_logging
+
+    delivered = ending.pipeline.shutdown(timeout)
+    try:
+        instrumentation.uninstrument()
+        std_logging.detach()
+    except Exception as exc:
+        fault("switching off", exc)
+    return delivered
+
+
+def _at_exit() -> None:
+    ending = _handle
+    if ending is not None and ending.pipeline is not None:
+        ending.pipeline.shutdown()

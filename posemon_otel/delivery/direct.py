@@ -1,0 +1,94 @@
+"""The sink for applications that bring their own SDK providers, and for a switched-off journal.
+
+Spans, logs and metrics are written to those providers at once. Rows and callbacks still go through a journal.
+"""
+
+from typing import Any, cast
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+from opentelemetry.context import Context
+
+from posemon_otel import entries, faults
+from posemon_otel.delivery.journal_sink import JournalSink
+from posemon_otel.delivery.metrics import Instruments
+from posemon_otel.delivery.readable import event_to_log
+from posemon_otel.entries import Event, Log
+from posemon_otel.operation import Operation, describe
+from posemon_otel.semconv import SCHEMA_URL, SCOPE
+from posemon_otel.semconv import operations as o
+from posemon_otel.version import __version__
+
+_SPAN_KINDS = tuple(trace.SpanKind)
+
+
+class DirectSink:
+    """Writes to the application's providers; hands what rows and callbacks need to a journal."""
+
+    def __init__(self, journal: JournalSink) -> None:
+        """Makes a sink on the providers that are set globally.
+
+        Args:
+            journal: Takes finishes and events, for the consumers ``records`` and ``events`` alone.
+        """
+        self._journal = journal
+        self._instruments = Instruments(metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL))
+        self._instruments.zeros()
+
+    def start(self, operation: Operation, context: Context) -> trace.Span:
+        scope = entries.scopes[operation.scope]
+        tracer = trace.get_tracer(scope.name, scope.version, schema_url=scope.schema_url, attributes=scope.attributes)
+        span = tracer.start_span(
+            operation.name,
+            context,
+            _SPAN_KINDS[operation.kind.span_kind],
+            operation.attributes,
+            operation.links,
+            operation.start,
+        )
+        self._journal.began(operation, span)
+        return span
+
+    def finish(self, operation: Operation) -> None:
+        span = operation.span
+        for event in operation.events:
+            span.add_event(event.name, event.attributes, event.time)
+        if operation.outcome in o.FAILED_OUTCOMES and operation.error is not None:
+            span.set_status(trace.Status(trace.StatusCode.ERROR, operation.error.message))
+        span.end(operation.end)
+        finish = describe(operation, [])
+        self._instruments.replay(finish)
+        self._journal.finished(finish)
+
+    def log(self, log: Log) -> None:
+        scope = entries.scopes[log.scope]
+        try:
+            get_logger(scope.name, scope.version, schema_url=scope.schema_url, attributes=scope.attributes).emit(
+                _record(log)
+            )
+        except Exception as exc:
+            faults.fault("writing a log record", exc)
+
+    def event(self, event: Event) -> None:
+        self.log(event_to_log(event))
+        self._instruments.count(event)
+        self._journal.event(event)
+
+
+def _record(log: Log) -> LogRecord:
+    where = Context()
+    if log.trace_id:
+        known = trace.SpanContext(
+            int.from_bytes(log.trace_id, "big"), log.span_id, is_remote=False, trace_flags=trace.TraceFlags(log.flags)
+        )
+        where = trace.set_span_in_context(trace.NonRecordingSpan(known), where)
+    return LogRecord(
+        timestamp=log.time,
+        observed_timestamp=log.time,
+        context=where,
+        severity_text=log.severity_text,
+        severity_number=SeverityNumber(log.severity),
+        body=log.body,
+        attributes=cast("dict[str, Any]", log.attributes),
+        event_name=log.event_name or None,
+    )

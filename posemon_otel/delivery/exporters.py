@@ -1,0 +1,132 @@
+"""Exporters by name, as ``OTEL_TRACES_EXPORTER`` and its siblings give them."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from posemon_otel import settings
+from posemon_otel.delivery.shipper import quiet
+from posemon_otel.settings import Settings
+
+_OTLP = {
+    # protocol, signal: module and class of the official exporter
+    ("http/protobuf", "traces"): "opentelemetry.exporter.otlp.proto.http.trace_exporter:OTLPSpanExporter",
+    ("http/protobuf", "metrics"): "opentelemetry.exporter.otlp.proto.http.metric_exporter:OTLPMetricExporter",
+    ("http/protobuf", "logs"): "opentelemetry.exporter.otlp.proto.http._log_exporter:OTLPLogExporter",
+    ("grpc", "traces"): "opentelemetry.exporter.otlp.proto.grpc.trace_exporter:OTLPSpanExporter",
+    ("grpc", "metrics"): "opentelemetry.exporter.otlp.proto.grpc.metric_exporter:OTLPMetricExporter",
+    ("grpc", "logs"): "opentelemetry.exporter.otlp.proto.grpc._log_exporter:OTLPLogExporter",
+}
+_PROTOCOL_OF = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
+_GROUP = {
+    "traces": "opentelemetry_traces_exporter",
+    "metrics": "opentelemetry_metrics_exporter",
+    "logs": "opentelemetry_logs_exporter",
+}
+_EXPORTERS = {"traces": settings.TRACES_EXPORTER, "metrics": settings.METRICS_EXPORTER, "logs": settings.LOGS_EXPORTER}
+_PROTOCOLS = {
+    "traces": settings.OTLP_TRACES_PROTOCOL,
+    "metrics": settings.OTLP_METRICS_PROTOCOL,
+    "logs": settings.OTLP_LOGS_PROTOCOL,
+}
+_ENDPOINTS = {
+    "traces": settings.OTLP_TRACES_ENDPOINT,
+    "metrics": settings.OTLP_METRICS_ENDPOINT,
+    "logs": settings.OTLP_LOGS_ENDPOINT,
+}
+SIGNALS = tuple(_GROUP)
+
+
+def makers(signal: str, chosen: Settings) -> list[Callable[[], Any]]:
+    """What makes the exporters of a signal; empty where it is switched off.
+
+    An unknown name becomes a line in ``chosen.problems``, and the others are made.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        chosen: The settings.
+    """
+    made: list[Callable[[], Any]] = []
+    for name in chosen[_EXPORTERS[signal]].split(","):
+        name = name.strip()  # noqa: PLW2901 - the trimmed name
+        if name in ("", "none"):
+            continue
+        if name == "otlp" or name in _PROTOCOL_OF:
+            protocol = _PROTOCOL_OF.get(name) or chosen[_PROTOCOLS[signal]] or chosen[settings.OTLP_PROTOCOL]
+            made.append(lambda protocol=protocol: _otlp(protocol, signal, chosen))  # type: ignore[misc]
+        elif name == "otlp_json_file" and chosen[settings.OTLP_FILE_DIR]:
+            made.append(lambda: _file(signal, Path(chosen[settings.OTLP_FILE_DIR])))
+        else:
+            found = next(iter(entry_points(group=_GROUP[signal], name=name)), None)
+            if found is None:
+                variable = _EXPORTERS[signal].variables[0]
+                chosen.problems.append(
+                    f"{variable}: expected otlp, console, none or an installed exporter, got {name!r}; it is left out"
+                )
+            else:
+                made.append(lambda found=found: found.load()())  # type: ignore[misc]
+    return made
+
+
+def _otlp(protocol: str, signal: str, chosen: Settings) -> Any:
+    module, _, name = _OTLP[protocol, signal].partition(":")
+    exporter_class = getattr(import_module(module), name)
+    quiet((module, "opentelemetry.exporter.otlp.proto.grpc.exporter", "urllib3.connectionpool", "grpc"))
+    return exporter_class(**_where(protocol, signal, chosen))
+
+
+def _where(protocol: str, signal: str, chosen: Settings) -> dict[str, Any]:
+    """The endpoint argument. Given here and not left to the exporter, which would stumble over a wrong variable."""
+    own, shared = chosen[_ENDPOINTS[signal]], chosen[settings.OTLP_ENDPOINT]
+    if protocol == "grpc":
+        endpoint = own or shared or "http://localhost:4317"
+        return {"endpoint": endpoint} | ({"insecure": True} if endpoint.startswith("http://") else {})
+    return {"endpoint": own or f"{(shared or 'http://localhost:4318').rstrip('/')}/v1/{signal}"}
+
+
+def _file(signal: str, folder: Path) -> Any:
+    package = "opentelemetry.exporter.otlp.json.file"
+    module, name = {
+        "traces": ("trace_exporter", "FileSpanExporter"),
+        "metrics": ("metric_exporter", "FileMetricExporter"),
+        "logs": ("_log_exporter", "FileLogExporter"),
+    }[signal]
+    folder.mkdir(parents=True, exist_ok=True)
+    return getattr(import_module(f"{package}.{module}"), name)(folder / f"{signal}.jsonl")
+
+
+class Tee:
+    """Several exporters of spans or logs as one: all must take a batch, else it is given to all again."""
+
+    def __init__(self, exporters: Sequence[Any]) -> None:
+        self._exporters = exporters
+
+    def export(self, batch: Sequence[Any]) -> Any:
+        results = [exporter.export(batch) for exporter in self._exporters]
+        return next((result for result in results if result.name != "SUCCESS"), results[-1])
+
+    def shutdown(self) -> None:
+        for exporter in self._exporters:
+            exporter.shutdown()
+
+
+class Lazy:
+    """An exporter that is made at its first batch, on the thread of delivery: a worker's start does not pay for it."""
+
+    def __init__(self, made_by: Sequence[Callable[[], Any]]) -> None:
+        self._made_by = made_by
+        self._inner: Any = None
+        self._shut = False
+
+    def export(self, batch: Sequence[Any]) -> Any:
+        if self._inner is None:
+            made = [make() for make in self._made_by]
+            self._inner = made[0] if len(made) == 1 else Tee(made)
+        return self._inner.export(batch)
+
+    def shutdown(self) -> None:
+        if self._inner is not None and not self._shut:
+            self._shut = True
+            self._inner.shutdown()

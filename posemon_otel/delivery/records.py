@@ -1,0 +1,146 @@
+"""The consumer of rows: generations, poses and events become upserts in our own database."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from posemon_otel import faults
+from posemon_otel.delivery import wire
+from posemon_otel.delivery.otlp import decode
+from posemon_otel.delivery.shipper import Entry
+from posemon_otel.entries import Event, Finish, Start
+from posemon_otel.journal import Journal
+from posemon_otel.semconv import attributes as a
+from posemon_otel.semconv import operations as o
+
+
+class Records:
+    """Writes rows. A database that is away delays them; the journal holds them meanwhile."""
+
+    name = "records"
+
+    def __init__(self, connect: Callable[[], Any], batch_entries: int) -> None:
+        """Makes the consumer.
+
+        Args:
+            connect: Opens the database and returns a ``posemon_otel.records.RecordWriter``; raises where it is away.
+            batch_entries: Entries that one transaction takes at most.
+        """
+        self._connect = connect
+        self._writer: Any = None
+        self.batch_entries = batch_entries
+
+    def deliver(self, journal: Journal, entries: Sequence[Entry]) -> bool:  # noqa: ARG002 - rows know no process
+        generations, poses, events = [], [], []
+        for tag, payload in entries:
+            if tag not in (wire.START, wire.FINISH, wire.EVENT):
+                continue
+            entry = decode(tag, payload, self.name)
+            if entry is None:
+                continue
+            if tag == wire.EVENT:
+                events.append(_event(entry))
+            elif entry.kind == o.GENERATION.key:
+                generations.append(_started(entry) if tag == wire.START else _generation(entry))
+            elif entry.kind == o.RENDER.key and tag == wire.FINISH and a.GENERATION_ID in entry.attributes:
+                poses.append(_pose(entry))
+        if not (generations or poses or events):
+            return True
+        try:
+            if self._writer is None:
+                self._writer = self._connect()
+            self._writer.write(generations, poses, events)
+        except Exception as exc:
+            self._writer = None
+            if faults.logger.isEnabledFor(10):
+                faults.logger.debug("rows could not be written: %s", exc)
+            return False
+        return True
+
+    def close(self) -> None:
+        """A transaction ends by the database's own timeouts; there is nothing to break off."""
+
+
+def _time(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+
+
+def _started(start: Start) -> Any:
+    from posemon_otel.records import GenerationRow
+
+    own, facts = start.attributes, start.facts
+    return GenerationRow(
+        id=own[a.GENERATION_ID],
+        status=o.PROCESSING,
+        terminal=False,
+        user_id=own.get(a.USER_ID),
+        expected_poses=facts.get("expected_poses", own.get(a.EXPECTED_POSES)),
+        credits_charged=facts.get("credits_charged"),
+        started_at=_time(start.start),
+        attempt=start.attempt,
+        trace_id=start.trace_id.hex(),
+        model=own.get(a.GEN_AI_REQUEST_MODEL),
+        provider=own.get(a.GEN_AI_PROVIDER_NAME),
+    )
+
+
+def _generation(finish: Finish) -> Any:
+    from posemon_otel.records import GenerationRow
+
+    own, facts, error = finish.attributes, finish.facts, finish.error
+    interrupted = finish.outcome == o.INTERRUPTED
+    status = o.FAILED if interrupted else facts.get("status") or own.get(a.GENERATION_STATUS) or o.PROCESSING
+    return GenerationRow(
+        id=own[a.GENERATION_ID],
+        status=status if finish.terminal else o.PROCESSING,
+        terminal=finish.terminal,
+        user_id=own.get(a.USER_ID),
+        expected_poses=facts.get("expected_poses", own.get(a.EXPECTED_POSES)),
+        poses_completed=facts.get("poses_completed"),
+        poses_failed=facts.get("poses_failed"),
+        credits_charged=facts.get("credits_charged", own.get(a.CREDITS_CHARGED)),
+        credits_refunded=facts.get("credits_refunded", own.get(a.CREDITS_REFUNDED)),
+        error_type=error.type if error else None,
+        error_reason=error.reason if error else None,
+        error_message=error.message if error else "the process died" if interrupted else None,
+        started_at=_time(finish.start),
+        completed_at=_time(finish.end) if finish.terminal else None,
+        avg_generation_time=facts.get("avg_generation_time"),
+        total_processing_time=finish.seconds,
+        attempt=finish.attempt,
+        trace_id=finish.trace_id.hex(),
+        model=own.get(a.GEN_AI_REQUEST_MODEL) or facts.get("model"),
+        provider=own.get(a.GEN_AI_PROVIDER_NAME) or facts.get("provider"),
+        interrupted=interrupted,
+    )
+
+
+def _pose(finish: Finish) -> Any:
+    from posemon_otel.records import PoseRow, pose_row_id
+
+    own, facts, error = finish.attributes, finish.facts, finish.error
+    generation_id, variation = own[a.GENERATION_ID], own.get(a.POSE_VARIATION)
+    return PoseRow(
+        id=pose_row_id(generation_id, variation if variation is not None else int(facts.get("index", 0))),
+        generation_id=generation_id,
+        status=o.COMPLETED if finish.outcome == o.OK else o.FAILED,
+        pose_library_id=own.get(a.POSE_ID),
+        name=own.get(a.POSE_NAME),
+        variation_key=variation,
+        error_type=error.type if error else None,
+        error_reason=error.reason if error else None,
+        error_message=error.message if error else None,
+        generation_time=finish.seconds,
+        seed=own.get(a.GEN_AI_REQUEST_SEED),
+        controlnet_weight=own.get(a.CONTROLNET_SCALE),
+        output_image_url=facts.get("output_image"),
+        thumbnail_url=facts.get("thumbnail"),
+        attempt=finish.attempt,
+        created_at=_time(finish.start),
+    )
+
+
+def _event(event: Event) -> Any:
+    from posemon_otel.records import EventRow
+
+    return EventRow(event.id, event.type, event.generation_id, event.user_id, _time(event.time), event.attributes)

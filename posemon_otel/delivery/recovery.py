@@ -1,0 +1,79 @@
+"""What becomes of operations that a dead process had open: they end as interrupted, where they stood."""
+
+from posemon_otel.delivery import wire
+from posemon_otel.entries import Error, Finish, Start
+from posemon_otel.journal import Journal
+from posemon_otel.semconv import attributes as a
+from posemon_otel.semconv import errors as e
+from posemon_otel.semconv import operations as o
+
+_MESSAGE = "the process died before it ended"
+
+
+def interrupt_open(journal: Journal) -> int:
+    """Writes an ``interrupted`` finish for each open operation of a dead process into its own journal.
+
+    Doing it again writes nothing: the finishes stand there. The end is the last sign of life, the time of the
+    journal's last entry.
+
+    Args:
+        journal: A dead process's journal, which the caller has the right to ship.
+
+    Returns:
+        How many were open.
+    """
+    open_: dict[int, Start] = {}
+    ended: set[int] = set()
+    alive_until = 0
+    for _, tag, payload in journal.entries():
+        if tag == wire.START:
+            start: Start = wire.decoder(tag).decode(payload)
+            open_[start.span_id] = start
+            alive_until = max(alive_until, start.start)
+        elif tag == wire.FINISH:
+            finish: Finish = wire.decoder(tag).decode(payload)
+            ended.add(finish.span_id)
+            alive_until = max(alive_until, finish.end)
+        elif tag in (wire.LOG, wire.EVENT):
+            alive_until = max(alive_until, wire.decoder(tag).decode(payload).time)
+    left = [start for span_id, start in open_.items() if span_id not in ended]
+    if left:
+        journal.extend([(wire.FINISH, _interrupted(start, max(alive_until, start.start))) for start in left])
+    return len(left)
+
+
+def _interrupted(start: Start, end: int) -> Finish:
+    error = Error(e.ErrorType.UNKNOWN_ERROR.value, e.UNKNOWN, _MESSAGE, recorded=start.kind != o.GENERATION.key)
+    attributes = start.attributes | {
+        a.OUTCOME: o.INTERRUPTED,
+        a.ERROR_TYPE: error.type,
+        a.ERROR_REASON: error.reason,
+        a.COMPONENT: o.BY_KEY[start.kind].component,
+    }
+    if start.kind == o.GENERATION.key:
+        attributes[a.GENERATION_STATUS] = o.FAILED
+    return Finish(
+        start.trace_id,
+        start.span_id,
+        start.parent_id,
+        start.parent_remote,
+        start.flags,
+        start.trace_state,
+        start.scope,
+        start.kind,
+        start.span_kind,
+        start.name,
+        start.start,
+        end,
+        attributes,
+        2,
+        _MESSAGE,
+        o.INTERRUPTED,
+        error,
+        [],
+        start.links,
+        (0, 0, 0),
+        start.facts,
+        start.attempt,
+        terminal=True,
+    )
