@@ -81,6 +81,7 @@ class Operation:
     __slots__ = (
         "_context",
         "_monotonic",
+        "_noticed",
         "_seen",
         "_sink",
         "_token",
@@ -146,6 +147,7 @@ class Operation:
         self.error: Error | None = None
         self.terminal = True
         self.end = 0
+        self._noticed: object = None
         self._seen: tuple[object, Error] | None = None
         self._token: Any = None
         self.parent_context = trace.get_current_span(around).get_span_context()
@@ -242,6 +244,13 @@ class Operation:
             except Exception as fault_of_ours:
                 fault("finishing an operation", fault_of_ours)
 
+    def noticed(self, exc: BaseException) -> None:
+        """A span within the operation, or its own, holds ``exc`` as an event: the operation will not repeat the event.
+
+        The log record and the count of the error are still the operation's.
+        """
+        self._noticed = _mark(exc)
+
     def fail(self, error: Error, outcome: str = o.ERROR) -> None:
         """States a failure that was not raised through it: a generation none of whose poses came out."""
         self.error, self.outcome = error, outcome
@@ -262,12 +271,12 @@ class Operation:
             self.outcome = verdict.outcome
             if verdict.outcome == o.CANCELLED:
                 return
-            error = self._record(exc, verdict)
+            error = self._record(exc, verdict, event=self._noticed != mark)
         self.error = error
         if self.parent is not None:
             self.parent._seen = (mark, error._replace(recorded=True))  # noqa: SLF001 - of its own class
 
-    def _record(self, exc: BaseException, verdict: errors.Classified) -> Error:
+    def _record(self, exc: BaseException, verdict: errors.Classified, *, event: bool) -> Error:
         text = redaction.exception_text(exc)
         described = {
             a.EXCEPTION_TYPE: text.type,
@@ -275,7 +284,7 @@ class Operation:
             a.EXCEPTION_STACKTRACE: text.stacktrace,
         }
         now = clock.wall_ns()
-        if settings.current()[settings.EXCEPTION_SIGNAL] != "logs":
+        if event and settings.current()[settings.EXCEPTION_SIGNAL] != "logs":
             self.events.append(SpanEvent(o.EVENT_EXCEPTION, now, described))
         if self._sink is not None:
             where = self.span.get_span_context()

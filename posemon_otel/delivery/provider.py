@@ -1,0 +1,252 @@
+"""The provider and tracer that stand in for the SDK's: same constructor, same methods, ``isinstance`` holds.
+
+Private hooks of the SDK have no public form and are left out: the tracer configurator, and ``_on_ending`` of
+processors. Spans of a tracer that a configurator switched off are made all the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry import metrics as metrics_api
+from opentelemetry import trace as trace_api
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import sampling
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from posemon_otel import entries, faults, redaction
+from posemon_otel.delivery import limits
+from posemon_otel.delivery.current import CurrentSpan
+from posemon_otel.delivery.processors import Processors, Timing
+from posemon_otel.delivery.span import Span
+
+_FLAGS = tuple(trace_api.TraceFlags(flags) for flags in range(4))
+"""By number: bit 0 is sampled, bit 1 a random trace id."""
+
+_RECORD_AND_SAMPLE, _DROP = sampling.Decision.RECORD_AND_SAMPLE, sampling.Decision.DROP
+_RANDOM_IDS = RandomIdGenerator()
+_INTERNAL = trace_api.SpanKind.INTERNAL
+
+
+class Tracer(sdk.Tracer):
+    """Makes spans of one instrumentation scope.
+
+    Attributes:
+        provider: What made it.
+        scope: Its instrumentation scope.
+        number: The scope's number in the journal.
+    """
+
+    def __init__(self, provider: "TracerProvider", inner: sdk.Tracer, scope: InstrumentationScope) -> None:
+        """Made by the provider alone.
+
+        Args:
+            provider: What makes it.
+            inner: The SDK's tracer of the same scope.
+            scope: Its instrumentation scope.
+        """
+        self.provider = provider
+        self.scope = scope
+        given = provider.limits
+        super().__init__(
+            inner.sampler,
+            inner.resource,
+            inner.span_processor,
+            inner.id_generator,
+            inner.instrumentation_info,
+            given,
+            scope,
+            meter_provider=provider.meter_provider,
+        )
+        self.number = entries.scope_number(
+            entries.Scope(
+                scope.name,
+                scope.version or "",
+                scope.schema_url or "",
+                redaction.clean_attributes(scope.attributes, foreign=True) if scope.attributes else None,
+            )
+        )
+        self.most_attributes = limits.count(given.max_span_attributes)
+        self.longest_attribute = limits.length(given.max_span_attribute_length)
+        self.longest_value = limits.length(given.max_attribute_length)
+        self.most_events = limits.count(given.max_events)
+        self.most_event_attributes = limits.count(given.max_event_attributes)
+        self.most_links = limits.count(given.max_links)
+        self.most_link_attributes = limits.count(given.max_link_attributes)
+
+    @property
+    def resource(self) -> Resource:
+        """The provider's: it changes in a forked child."""
+        return self.provider.resource
+
+    @resource.setter
+    def resource(self, value: Resource) -> None:
+        """The SDK's constructor writes it; the provider's own is the truth."""
+
+    def start_as_current_span(  # type: ignore[override]
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace_api.SpanKind = _INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[trace_api.Link] | None = (),
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> CurrentSpan:
+        """As the SDK's: a context manager and decorator that makes the span current."""
+
+        def make() -> trace_api.Span:
+            return self.start_span(
+                name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+            )
+
+        return CurrentSpan(make, record_exception, set_status_on_exception, end_on_exit)
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace_api.SpanKind = _INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[trace_api.Link] | None = (),
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> trace_api.Span:
+        """As the SDK's. Never raises: what a sampler, id generator or processor raises is a fault of its own."""
+        around = trace_api.get_current_span(context).get_span_context()
+        parent = around if isinstance(around, trace_api.SpanContext) and around.is_valid else None
+        trace_id, span_id, flags = self._ids(parent)
+        decision, chosen, state = self._sample(parent, context, trace_id, name, kind, attributes, links or ())
+        if decision is _RECORD_AND_SAMPLE:
+            flags |= 1
+        made = trace_api.SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
+        on_metrics_end = self._tracer_metrics.start_span(parent, decision)
+        if decision is _DROP:
+            return trace_api.NonRecordingSpan(made)
+        span = Span(
+            self,
+            name,
+            made,
+            parent,
+            kind,
+            chosen,
+            links,
+            start_time,
+            record_exception,
+            set_status_on_exception,
+            on_metrics_end,
+        )
+        processors = self.provider.processors
+        if processors.measured:
+            span.redact_start()
+            processors.on_start(span, context)
+        return span
+
+    def _ids(self, parent: trace_api.SpanContext | None) -> tuple[int, int, int]:
+        """Trace id, span id, and the flags that they bring."""
+        generator = self.id_generator
+        try:
+            if parent is not None:
+                return parent.trace_id, _in_range(generator.generate_span_id(), 64), parent.trace_flags & 2
+            flags = 2 if generator.is_trace_id_random() else 0
+            return _in_range(generator.generate_trace_id(), 128), _in_range(generator.generate_span_id(), 64), flags
+        except Exception as exc:
+            faults.fault("the id generator", exc)
+        trace_id = _RANDOM_IDS.generate_trace_id() if parent is None else parent.trace_id
+        return trace_id, _RANDOM_IDS.generate_span_id(), 2 if parent is None else parent.trace_flags & 2
+
+    def _sample(
+        self,
+        parent: trace_api.SpanContext | None,
+        context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: trace_api.SpanKind,
+        attributes: Mapping[str, Any] | None,
+        links: Sequence[trace_api.Link],
+    ) -> tuple[sampling.Decision, Mapping[str, Any] | None, trace_api.TraceState | None]:
+        """Decision, attributes and trace state. A sampler that raises is passed over: the parent decides."""
+        sampler = self.sampler
+        if sampler is not sampling.DEFAULT_ON:
+            try:
+                result = sampler.should_sample(context, trace_id, name, kind, attributes, links)
+                return sampling.Decision(result.decision), result.attributes, result.trace_state
+            except Exception as exc:
+                faults.fault("the sampler", exc)
+        # What the SDK's default sampler answers, without asking it.
+        if parent is None:
+            return _RECORD_AND_SAMPLE, attributes, None
+        sampled = parent.trace_flags & 1
+        return (_RECORD_AND_SAMPLE if sampled else _DROP), attributes, parent.trace_state
+
+
+class TracerProvider(sdk.TracerProvider):
+    """Stands in for the SDK's provider.
+
+    Attributes:
+        on_end_sink: Takes each span that has ended, after the users' processors.
+        processors: The users' span processors.
+        limits: Limits of spans.
+        meter_provider: Takes ``otel.sdk.span.started`` and ``.live``; the global one where it is ``None``.
+    """
+
+    def __init__(
+        self,
+        sampler: sampling.Sampler | None = None,
+        resource: Resource | None = None,
+        shutdown_on_exit: bool = True,
+        active_span_processor: sdk.SynchronousMultiSpanProcessor | sdk.ConcurrentMultiSpanProcessor | None = None,
+        id_generator: IdGenerator | None = None,
+        span_limits: sdk.SpanLimits | None = None,
+        *,
+        meter_provider: metrics_api.MeterProvider | None = None,
+    ) -> None:
+        """As the SDK's; a limit's variable that is wrong gives one line and the default."""
+        self.on_end_sink: Callable[[Span], None] | None = None
+        self.processors = Processors(active_span_processor)
+        self.limits = span_limits or limits.from_environment()
+        self.meter_provider = meter_provider
+        self._ours: dict[sdk.Tracer, Tracer] = {}
+        super().__init__(
+            sampler,
+            resource,
+            shutdown_on_exit,
+            self.processors,
+            id_generator,
+            self.limits,
+            meter_provider=meter_provider,
+        )
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> trace_api.Tracer:
+        """The tracer of a scope, the same for the same scope."""
+        inner = super().get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+        if not isinstance(inner, sdk.Tracer):
+            return inner  # the SDK is disabled
+        ours = self._ours.get(inner)
+        if ours is None:
+            name = instrumenting_module_name or ""
+            scope = InstrumentationScope(name, instrumenting_library_version or "", schema_url, attributes)
+            # Of two threads that ask first, one makes the tracer that both get.
+            ours = self._ours.setdefault(inner, Tracer(self, inner, scope))
+        return ours
+
+    def timings(self) -> list[Timing]:
+        """What the users' span processors have cost so far, for ``posemon doctor``."""
+        return self.processors.timings()
+
+
+def _in_range(number: int, bits: int) -> int:
+    if not 0 < number < 1 << bits:
+        raise ValueError(f"an id must have {bits} bits and not be 0, got {number!r}")
+    return number

@@ -1,0 +1,454 @@
+"""The span behind the API: everything that the SDK's span does, at a fraction of its cost.
+
+No locks: each change of state is one step of the interpreter (a slot deleted, an item set, a list appended), which the
+interpreter lock makes whole, and signal handlers and finalisers that use the span they interrupt cannot block. Two
+threads that overfill one span at the same moment may drop, and count, one attribute or event more than the limit asks.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace as trace_api
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
+from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_ESCAPED
+
+from posemon_otel import clock, faults, redaction
+from posemon_otel import operation as operations
+from posemon_otel.delivery import values
+from posemon_otel.delivery.values import logger
+from posemon_otel.semconv import attributes as a
+from posemon_otel.semconv.operations import EVENT_EXCEPTION
+
+if TYPE_CHECKING:
+    from posemon_otel.delivery.provider import Tracer
+
+UNSET = trace_api.Status()
+_Status, _StatusCode = trace_api.Status, trace_api.StatusCode
+
+
+class Span(trace_api.Span, sdk.ReadableSpan):
+    """A running span; an ended one is what processors read.
+
+    It passes ``isinstance(span, opentelemetry.sdk.trace.Span)``. Its slots bear the names that ``ReadableSpan`` has, as
+    there are processors that rewrite them.
+
+    Attributes:
+        tracer: What made it.
+        operation: The operation that it is the span of; ``None`` for another library's.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_context",
+        "_dropped",
+        "_end_time",
+        "_event_count",
+        "_events",
+        "_kind",
+        "_link_count",
+        "_links",
+        "_monotonic",
+        "_name",
+        "_on_metrics_end",
+        "_open",
+        "_parent",
+        "_record_exception",
+        "_set_status_on_exception",
+        "_start_time",
+        "_status",
+        "operation",
+        "tracer",
+    )
+
+    def __init__(
+        self,
+        tracer: "Tracer",
+        name: str,
+        context: trace_api.SpanContext,
+        parent: trace_api.SpanContext | None,
+        kind: trace_api.SpanKind,
+        attributes: Mapping[str, Any] | None,
+        links: Sequence[trace_api.Link] | None,
+        start_time: int | None,
+        record_exception: bool,
+        set_status_on_exception: bool,
+        on_metrics_end: Callable[[], None] | None,
+    ) -> None:
+        """Made by a tracer alone. The base classes' constructors make what is not needed here: they are not called."""
+        self.tracer = tracer
+        self.operation: operations.Operation | None = None
+        self._name = name
+        self._context: trace_api.SpanContext = context
+        self._parent = parent
+        self._kind = kind
+        self._status = UNSET
+        self._record_exception = record_exception
+        self._set_status_on_exception = set_status_on_exception
+        self._on_metrics_end = on_metrics_end
+        self._events: list[sdk.Event] = []
+        self._links: list[trace_api.Link] = []
+        self._event_count = self._link_count = self._dropped = 0
+        self._attributes: dict[str, Any] = {}
+        self._end_time: int | None = None
+        self._open = True
+        if attributes:
+            self._merge(attributes)
+        if links:
+            for link in links:
+                if link is not None:
+                    self._link(link.context, link.attributes)
+        if start_time is None:
+            self._start_time: int = clock.wall_ns()
+            self._monotonic: int | None = clock.monotonic_ns()
+        else:
+            self._start_time = start_time
+            self._monotonic = None
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(name="{self._name}", context={self._context})'
+
+    # What is read ----------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    def get_span_context(self) -> trace_api.SpanContext:
+        """Its ids, flags and trace state."""
+        return self._context
+
+    @property
+    def context(self) -> trace_api.SpanContext:
+        """The same as ``get_span_context()``."""
+        return self._context
+
+    @property
+    def kind(self) -> trace_api.SpanKind:
+        """Its kind."""
+        return self._kind
+
+    @property
+    def parent(self) -> trace_api.SpanContext | None:
+        """The parent's context; ``None`` for a root."""
+        return self._parent
+
+    @property
+    def start_time(self) -> int:
+        """Nanoseconds since 1970."""
+        return self._start_time
+
+    @property
+    def end_time(self) -> int | None:
+        """Nanoseconds since 1970; ``None`` while it runs."""
+        return self._end_time
+
+    @property
+    def status(self) -> trace_api.Status:
+        """Its status."""
+        return self._status
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Its attributes, read-only."""
+        return MappingProxyType(self._attributes)
+
+    @property
+    def events(self) -> Sequence[sdk.Event]:
+        """Its events."""
+        return tuple(self._events)
+
+    @property
+    def links(self) -> Sequence[trace_api.Link]:
+        """Its links."""
+        return tuple(self._links)
+
+    @property
+    def dropped_attributes(self) -> int:
+        """Attributes beyond the limit."""
+        return self._dropped
+
+    @property
+    def dropped_events(self) -> int:
+        """Events beyond the limit."""
+        return self._event_count - len(self._events)
+
+    @property
+    def dropped_links(self) -> int:
+        """Links beyond the limit."""
+        return self._link_count - len(self._links)
+
+    @property
+    def resource(self) -> Resource:
+        """The provider's Resource of this process."""
+        return self.tracer.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """Who made it."""
+        return self.tracer.scope
+
+    @property
+    def instrumentation_info(self) -> InstrumentationInfo:
+        """The deprecated form of ``instrumentation_scope``."""
+        warnings.warn(
+            "You should use instrumentation_scope. Deprecated since version 1.11.1.", DeprecationWarning, stacklevel=2
+        )
+        return self.tracer.instrumentation_info
+
+    def is_recording(self) -> bool:
+        """Whether it runs."""
+        return self._end_time is None
+
+    def to_json(self, indent: int | None = 4) -> str:
+        """As the SDK writes it."""
+        written: str = self.frozen().to_json(indent)
+        return written
+
+    def frozen(self) -> sdk.ReadableSpan:
+        """A copy in the SDK's own type."""
+        return sdk.ReadableSpan(
+            name=self._name,
+            context=self._context,
+            parent=self._parent,
+            resource=self.resource,
+            attributes=values.bounded(self._attributes, self._dropped),
+            events=_bounded_list(self._events, self.dropped_events),
+            links=_bounded_list(self._links, self.dropped_links),
+            kind=self._kind,
+            instrumentation_info=self.tracer.instrumentation_info,
+            status=self._status,
+            start_time=self._start_time,
+            end_time=self._end_time,
+            instrumentation_scope=self.tracer.scope,
+        )
+
+    # What is written -------------------------------------------------------------------------------------------------
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Sets attributes. A mapping that cannot be read is a warning."""
+        target = self._attributes
+        if self._end_time is not None:
+            logger.warning("Setting attribute on ended span.")
+        elif isinstance(attributes, Mapping):
+            self._merge(attributes, target)
+        elif attributes is not None:
+            logger.warning("set_attributes expects a mapping, got %s; nothing is set", type(attributes).__name__)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Sets one attribute; a key that is set again moves to the end."""
+        # The dictionary first, then the question: `end` puts another in its place after it has answered, so that a
+        # thread that is late writes into one that nobody reads any more.
+        target = self._attributes
+        if self._end_time is not None:
+            logger.warning("Setting attribute on ended span.")
+        elif key and isinstance(key, str):
+            self._merge({key: value}, target)
+        else:
+            values.key_of(key)
+            self._dropped += 1
+
+    def _merge(self, attributes: Mapping[str, Any], target: dict[str, Any] | None = None) -> None:
+        tracer = self.tracer
+        try:
+            self._dropped += values.merge(
+                self._attributes if target is None else target,
+                attributes,
+                tracer.most_attributes,
+                tracer.longest_attribute,
+            )
+        except Exception as exc:  # the caller's mapping raised
+            faults.fault("setting attributes", exc)
+
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
+        """Adds an event; beyond the limit the oldest goes."""
+        if self._end_time is not None:
+            logger.warning("Tried calling %s on an ended span.", "add_event")
+            return
+        self._event(name, self._bounded(attributes, self.tracer.most_event_attributes), timestamp)
+
+    def _event(self, name: str, attributes: Any, timestamp: int | None) -> None:
+        events = self._events
+        self._event_count += 1
+        events.append(sdk.Event(values.clean_text(name), attributes, self._now() if timestamp is None else timestamp))
+        if len(events) > self.tracer.most_events:
+            del events[:1]
+
+    def add_link(self, context: trace_api.SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
+        """Adds a link; one that says nothing is left out."""
+        if self._end_time is not None:
+            logger.warning("Tried calling %s on an ended span.", "add_link")
+            return
+        self._link(context, attributes)
+
+    def _link(self, context: trace_api.SpanContext, attributes: Mapping[str, Any] | None) -> None:
+        if not context or not (context.is_valid or attributes or context.trace_state):
+            return
+        links = self._links
+        self._link_count += 1
+        links.append(trace_api.Link(context, self._bounded(attributes, self.tracer.most_link_attributes)))
+        if len(links) > self.tracer.most_links:
+            del links[:1]
+
+    def _bounded(self, attributes: Mapping[str, Any] | None, most: int) -> Any:
+        """Attributes of an event or link: copied, cleaned, within the limits, immutable."""
+        target: dict[str, Any] = {}
+        dropped = 0
+        if attributes:
+            try:
+                dropped = values.merge(target, attributes, most, self.tracer.longest_value)
+            except Exception as exc:
+                faults.fault("setting attributes", exc)
+        return values.bounded(values.redacted_all(target), dropped)
+
+    def update_name(self, name: str) -> None:
+        """Gives it another name."""
+        if self._end_time is not None:
+            logger.warning("Tried calling %s on an ended span.", "update_name")
+        else:
+            self._name = name
+
+    def set_status(self, status: trace_api.Status | trace_api.StatusCode, description: str | None = None) -> None:
+        """Sets the status: OK is final, UNSET is ignored."""
+        if self._end_time is not None:
+            logger.warning("Tried calling %s on an ended span.", "set_status")
+            return
+        code = status.status_code if isinstance(status, _Status) else status
+        if not isinstance(code, _StatusCode) or code is _StatusCode.UNSET or self._status.status_code is _StatusCode.OK:
+            return
+        if isinstance(status, _Status):
+            if description is not None:
+                logger.warning(
+                    "Description %s ignored. Use either `Status` or `(StatusCode, Description)`", description
+                )
+            self._status = status
+        else:
+            self._status = _Status(code, description)
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Records an exception as an event. The operation around it will not write the same event again."""
+        if self._end_time is not None:
+            logger.warning("Tried calling %s on an ended span.", "record_exception")
+            return
+        text = redaction.exception_text(exception)
+        described: dict[str, Any] = {
+            a.EXCEPTION_TYPE: text.type,
+            a.EXCEPTION_MESSAGE: text.message,
+            a.EXCEPTION_STACKTRACE: text.stacktrace,
+            EXCEPTION_ESCAPED: str(escaped),
+        }
+        if attributes:
+            described.update(self._bounded(attributes, values.UNLIMITED))
+        kept: dict[str, Any] = {}
+        tracer = self.tracer
+        dropped = values.merge(kept, described, tracer.most_event_attributes, tracer.longest_value)
+        self._event(EVENT_EXCEPTION, values.bounded(kept, dropped), timestamp)
+        around = self.operation or operations.current()
+        if around is not None:
+            around.noticed(exception)
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        """Where the span's own clock stands: it does not jump when the wall clock is set."""
+        if self._monotonic is not None:
+            return self._start_time + clock.monotonic_ns() - self._monotonic
+        return clock.wall_ns()
+
+    def start(self, start_time: int | None = None, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        """A span runs from the moment it is made; this warns, as the SDK's does."""
+        logger.warning("Calling start() on a started span.")
+
+    def end(self, end_time: int | None = None) -> None:
+        """Ends it, once: redacts it, runs the users' processors and hands it on. Never raises.
+
+        Args:
+            end_time: Nanoseconds since 1970; the start plus the monotonic duration where it is left out.
+        """
+        try:
+            del self._open  # of two threads that end it at the same moment, one fails here
+        except AttributeError:
+            logger.warning("Calling end() on an ended span.")
+            return
+        if self.operation is not None:
+            for event in self.operation.events:
+                self._event(event.name, values.bounded(event.attributes, event.dropped), event.time)
+        self._end_time = self._now() if end_time is None else end_time
+        try:
+            self._redact()
+        except Exception as exc:
+            self._dropped += len(self._attributes)
+            self._attributes = {}
+            faults.fault("redacting a span", exc)
+        if self._on_metrics_end is not None:
+            self._on_metrics_end()
+        provider = self.tracer.provider
+        if provider.processors.measured:
+            provider.processors.on_end(self)
+        if provider.on_end_sink is not None:
+            try:
+                provider.on_end_sink(self)
+            except Exception as exc:
+                faults.fault("handing on an ended span", exc)
+
+    def redact_start(self) -> None:
+        """Redacts what it was started with, where processors are about to read it."""
+        self._attributes = values.redacted_all(self._attributes)
+
+    def _redact(self) -> None:
+        operation = self.operation
+        if operation is None:
+            self._attributes = values.redacted_all(self._attributes)
+        else:
+            # Its own attributes are cleaned when they are set; others may have added some.
+            clean = operation.attributes
+            self._attributes = {
+                key: value if clean.get(key) is value else values.redacted(key, value)
+                for key, value in list(self._attributes.items())
+            }
+        self._name = values.clean_text(self._name)
+        description = self._status.description
+        if description:
+            self._status = _Status(self._status.status_code, redaction.scrub(description))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is not None and self._end_time is None:
+            self.failed(exc, record=self._record_exception, status=self._set_status_on_exception, escaped=True)
+        self.end()
+
+    def failed(self, exc: BaseException, *, record: bool, status: bool, escaped: bool = False) -> None:
+        """States that an exception passed through the span."""
+        if record:
+            self.record_exception(exc, escaped=escaped)
+        if status:
+            self.set_status(_Status(_StatusCode.ERROR, f"{type(exc).__name__}: {_message(exc)}"))
+
+
+sdk.Span.register(Span)
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:
+        return f"<unprintable {type(exc).__name__} object>"
+
+
+def _bounded_list(items: Sequence[Any], dropped: int) -> Any:
+    made = BoundedList.from_seq(None, items)
+    made.dropped = dropped
+    return made

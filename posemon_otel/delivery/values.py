@@ -1,0 +1,198 @@
+"""Attribute values of spans: what is kept when one is set, and what may leave when the span ends.
+
+What is kept equals what the SDK keeps, with three exceptions, all promises of ours: nothing raises, a value is cut to
+16 KiB where no limit is set, and bytes become their length.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry.attributes import BoundedAttributes
+
+from posemon_otel import redaction
+
+logger = logging.getLogger("opentelemetry.sdk.trace")
+"""The SDK's own, so that what users filter there is filtered here."""
+
+UNLIMITED: Final = sys.maxsize
+
+_PLAIN: Final = frozenset((bool, int, float, type(None)))
+_INT64: Final = 1 << 63
+_DEEPEST: Final = 8
+"""Levels of a nested value; what lies deeper becomes text."""
+_ROOM: Final = 64 * 1024
+"""Characters of a value that is a list or mapping, all its parts together, a number counted as one."""
+
+
+def kept(value: Any, longest: int) -> Any:
+    """What is kept of an attribute's value. Never raises.
+
+    Args:
+        value: Anything.
+        longest: Characters of a string, or of each string in a list or mapping.
+
+    Returns:
+        A string, number, flag, ``None``, or a tuple or dict of those.
+    """
+    kind = type(value)
+    if kind is str:
+        return value if len(value) <= longest else value[:longest]
+    if kind in _PLAIN:
+        return value
+    try:
+        return _Part(longest).kept(value, 0)
+    except Exception:
+        return redaction.clean_value(value, free_text=False)
+
+
+class _Part:
+    """Copies a nested value within bounds."""
+
+    __slots__ = ("_longest", "_room")
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._room = max(_ROOM, longest)
+
+    def kept(self, value: Any, depth: int) -> Any:
+        self._room -= 1
+        if isinstance(value, str):
+            # Of a subclass, such as an enumeration's member, the text alone is kept.
+            text = str.__str__(value)[: self._longest]
+            self._room -= len(text)
+            return text
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int.__int__(value)
+        if isinstance(value, float):
+            return float.__float__(value)
+        if depth > _DEEPEST or isinstance(value, (bytes, bytearray, memoryview)):
+            return redaction.clean_value(value, free_text=False)
+        if isinstance(value, Mapping):
+            return self._mapping(value, depth + 1)
+        if isinstance(value, Sequence):
+            return self._sequence(value, depth + 1)
+        if not _speaks(value):
+            return None  # as in the SDK
+        return redaction.clean_value(value, free_text=False)
+
+    def _sequence(self, value: Sequence[Any], depth: int) -> tuple[Any, ...]:
+        parts = []
+        for part in value:
+            if self._room <= 0:
+                break
+            parts.append(self.kept(part, depth))
+        return tuple(parts)
+
+    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        parts = {}
+        for name, part in value.items():
+            if self._room <= 0:
+                break
+            key = key_of(name)
+            if key is not None:
+                parts[key] = self.kept(part, depth)
+        return parts
+
+
+def _speaks(value: object) -> bool:
+    """Whether its text says something, unlike ``<object object at 0x...>``."""
+    kind: Any = type(value)
+    return kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+
+
+def key_of(key: Any) -> str | None:
+    """The key as a string; ``None`` where it cannot be one, with a warning as the SDK's."""
+    if isinstance(key, str) and key:
+        return str.__str__(key)
+    logger.warning(
+        "invalid attribute key `%s`: expected a non-empty string", redaction.clean_value(key, free_text=False)
+    )
+    if not key or not _speaks(key):
+        return None
+    made = redaction.clean_value(key, free_text=False)
+    return str(made) if made is not None else None
+
+
+def merge(target: dict[str, Any], attributes: Mapping[str, Any], most: int, longest: int) -> int:
+    """Sets attributes in ``target``: a key that is set again moves to the end, beyond ``most`` the oldest goes.
+
+    Args:
+        target: The span's attributes.
+        attributes: The caller's mapping; it is not kept.
+        most: Attributes that a span may have.
+        longest: As in ``kept``.
+
+    Returns:
+        How many attributes were dropped.
+    """
+    if not most:
+        return len(attributes)
+    dropped = 0
+    for key, value in attributes.items():
+        kind = type(value)
+        if kind is str:
+            if len(value) > longest:
+                value = value[:longest]  # noqa: PLW2901 - a loop over pairs, rewritten in place, is what is quick
+        elif kind not in _PLAIN:
+            value = kept(value, longest)  # noqa: PLW2901
+        if type(key) is not str or not key:
+            name = key_of(key)
+            if name is None:
+                dropped += 1
+                continue
+            key = name  # noqa: PLW2901
+        if key in target:
+            target.pop(key, None)
+        elif len(target) >= most:
+            dropped += drop_oldest(target)
+        target[key] = value
+    return dropped
+
+
+def drop_oldest(target: dict[str, Any]) -> int:
+    """Makes room for one more; returns how many went."""
+    logger.warning("A span has as many attributes as its limit allows; the oldest is dropped.")
+    while target:
+        try:
+            target.pop(next(iter(target)), None)
+        except (RuntimeError, StopIteration):  # another thread set or dropped one between the two steps
+            continue
+        return 1
+    return 0
+
+
+def redacted(key: str, value: Any) -> Any:
+    """What may leave of another library's attribute. Never raises."""
+    kind = type(value)
+    if kind is tuple:
+        return tuple([redacted(key, part) for part in value])
+    if kind is dict:
+        return {clean_text(name): redacted(name, part) for name, part in value.items()}
+    if value is None:
+        return None
+    return redaction.clean_foreign(key, value)
+
+
+def redacted_all(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """``redacted`` for each attribute."""
+    # A list of them first: another thread may still set one.
+    return {clean_text(key): redacted(key, value) for key, value in list(attributes.items())}
+
+
+def bounded(attributes: Mapping[str, Any], dropped: int = 0) -> BoundedAttributes:
+    """The SDK's own type, immutable, with a count of what the limits dropped."""
+    made = BoundedAttributes(attributes=attributes, immutable=True)
+    made.dropped = dropped
+    return made
+
+
+def clean_text(text: Any) -> str:
+    """A name or key as it may go out: a string that can be encoded, of bounded length."""
+    if type(text) is str and text.isascii() and len(text) <= 1024:
+        return text
+    made = redaction.clean_value(text, free_text=False)
+    return made if isinstance(made, str) else str(made)
