@@ -7,6 +7,7 @@ with posemon.generation("g1", user_id="u1", expected_poses=1) as gen, gen.pose("
     ...
 """
 
+from posemon_otel.bootstrap import configure, force_flush, instrument, shutdown, uninstrument
 from posemon_otel.calls import flux_call, storage_write
 from posemon_otel.errors import ErrorType, classify_error
 from posemon_otel.events import on_event, record_event
@@ -26,16 +27,21 @@ __all__ = [
     "ErrorType",
     "__version__",
     "classify_error",
+    "configure",
     "controlnet_logger",
     "flux_call",
     "flux_logger",
+    "force_flush",
     "generation",
     "get_logger",
+    "instrument",
     "metrics_logger",
     "on_event",
     "performance_tracker",
     "record_event",
+    "shutdown",
     "storage_logger",
     "storage_write",
+    "uninstrument",
     "worker_logger",
 ]
