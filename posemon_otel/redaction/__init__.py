@@ -6,7 +6,8 @@ disk, in a user's processor or on the wire.
 
 from posemon_otel.redaction.exceptions import ExceptionText, exception_text
 from posemon_otel.redaction.text import clean_line, clean_url, keyed_hash, scrub, scrub_message
-from posemon_otel.redaction.values import Value, clean_attributes, clean_foreign, clean_value, translate
+from posemon_otel.redaction.values import Value, clean_attributes, clean_foreign, clean_value
+from posemon_otel.redaction.vocabulary import translate
 
 __all__ = [
     "ExceptionText",

@@ -18,21 +18,22 @@ PROMPT = "[prompt]"
 """Stands where a prompt stood."""
 
 _HASH_DIGITS = 16
-_LONG = 64
-"""Characters that an encoded image has at least."""
-
 _MOST = 65_536
 """Characters of a text that are looked at; what is beyond is cut."""
 
+_special = re.compile(r"[@:=?%_/\\-]").search
+"""Most secrets hold one of these; most texts that people write do not."""
+
+_WORDS = ("eyJ", "AKIA", "ASIA", "AIza", "earer", "EARER")
+"""One of these stands in every other secret."""
+
 # fmt: off
 _SUSPECT = (
-    "@", ":", "=", "?", "%40", "hf_", "r8_", "sk-", "sk_", "eyJ", "AKIA", "ASIA", "AIza", "ghp_", "xox",
-    "earer", "EARER",
+    *_WORDS, "@", ":", "=", "?", "%40", "hf_", "r8_", "sk-", "sk_", "ghp_", "xox", "\\x",
+    "iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD",
 )
 # fmt: on
-"""One of these stands in every text that is not clean."""
-
-_SUSPECT_LONG = (*_SUSPECT, "iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD", "\\x")
+"""One of these stands in every text that is not clean; the last four begin encoded images."""
 
 
 class _Rule(NamedTuple):
@@ -49,6 +50,8 @@ def _url(match: re.Match[str]) -> str:
 
 
 _RULES = (
+    _Rule(("://",), r"://[^\s\"'<>`]+", _url),
+    _Rule(("?",), r"\?(?<=[\w/%.-]\?)[^\s\"'<>=?]{1,256}=[^\s\"'<>]*", ""),
     _Rule(("base64",), r"data:[\w/+.-]*;base64,[\w+/=-]*", "[image data]"),
     _Rule(
         ("ivborw0kggo", "/9j/", "uklgr", "r0lgod"),
@@ -56,11 +59,17 @@ _RULES = (
         "[image data]",
     ),
     _Rule(("\\x",), r"(?:\\x[0-9a-fA-F]{2}[^\\\n]{0,8}){8,}", "[bytes]"),
-    _Rule(("://",), r"[A-Za-z][\w+.-]{0,15}://[^\s\"'<>`]+", _url),
-    _Rule(("?",), r"(?<=[\w/%.-])\?[^\s\"'<>=?]{1,256}=[^\s\"'<>]*", ""),
     _Rule(
         ("authorization", "cookie"),
         r"(?i)((?:authorization|cookie)[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[^\r\n\"'}]+",
+        rf"\1{REDACTED}",
+    ),
+    # The first letter stands alone, so that the search for it is a plain loop: `(?i)` over all is five times slower.
+    _Rule(
+        ("key", "token", "passw", "pwd", "secret", "credential", "signature"),
+        r"([achpstACHPST](?i:(?:pi|ccess|ash|rivate)[_-]?key|oken(?!s\b|s?_count|ize)|assw(?:or)?d|wd"
+        r"|ecret|redential|ignature)[\w-]{0,32}[\"']?\s{0,3}[:=]\s{0,3})"
+        r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"'}\])]+)",
         rf"\1{REDACTED}",
     ),
     _Rule(("bearer",), r"(?i)\b(bearer\s{1,3})[\w.~+/=-]{6,}", rf"\1{REDACTED}"),
@@ -71,12 +80,6 @@ _RULES = (
         REDACTED,
     ),
     _Rule(
-        ("key", "token", "passw", "pwd", "secret", "credential", "signature"),
-        r"(?i)((?:(?:api|access|private|hash)[_-]?key|token(?!s\b|s?_count|ize)|passw(?:or)?d|pwd|secret|credential|signature)"
-        r"[\w-]{0,32}[\"']?\s{0,3}[:=]\s{0,3})(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"'}\])]+)",
-        rf"\1{REDACTED}",
-    ),
-    _Rule(
         ("prompt", "input"),
         r"(?i)((?:prompt|\binputs|\binput_value)[\"']?\s{0,3}[:=]\s{0,3})"
         r"(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s\d\[{][^\r\n]*)",
@@ -85,8 +88,10 @@ _RULES = (
     _Rule(("@", "%40"), r"(?<![\w.+%-])[\w.+%-]*[\w.+-](?:@|%40)[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}", "[email]"),
 )  # fmt: skip
 
+_Compiled = tuple[tuple[str, ...], Callable[..., str], str | Callable[[re.Match[str]], str]]
+
 _QUOTED = r"(?<!\w)\"[^\"\n]{24,}\"(?!\w)|(?<!\w)'[^'\n]{24,}'(?!\w)"
-_MOST_PROMPTS, _LEAST_PROMPT = 32, 12
+_MOST_PROMPTS, _LEAST_PROMPT, _HEAD = 16, 12, 64
 _prompts: tuple[tuple[str, str], ...] = ()
 """How a prompt begins, since a message may cut what it quotes; and the prompt."""
 
@@ -94,16 +99,16 @@ _shortest_prompt = _MOST
 
 
 @lru_cache(1)
-def _rules() -> tuple[tuple[tuple[str, ...], Callable[..., str], str | Callable[[re.Match[str]], str]], ...]:
+def _rules() -> tuple[_Compiled, ...]:
     """The rules, compiled at the first text that needs one: the import stays cheap."""
     return tuple((rule.words, re.compile(rule.pattern).sub, rule.replace) for rule in _RULES)
 
 
 def remember_prompt(prompt: str) -> None:
-    """Keeps a prompt in mind, so that a message that quotes it can leave without it: the last 32, in memory only."""
+    """Keeps a prompt in mind, so that a message that quotes it can leave without it: the last 16, in memory only."""
     global _prompts, _shortest_prompt
     prompt = prompt[:_MOST]
-    known = (prompt[:_LONG], prompt)
+    known = (prompt[:_HEAD], prompt)
     if len(prompt) < _LEAST_PROMPT or known in _prompts:
         return
     _prompts = (*_prompts[1 - _MOST_PROMPTS :], known)
@@ -117,18 +122,21 @@ def scrub(text: str) -> str:
     """
     if not text.isascii():
         text = _encodable(text)
-    for word in _SUSPECT if len(text) < _LONG else _SUSPECT_LONG:
+    for word in _SUSPECT if _special(text) else _WORDS:
         if word in text:
             break
     else:
-        text = text[:_MOST]
-        return text if len(text) < _shortest_prompt else _without_prompts(text)
-    text = _without_prompts(text[:_MOST])
+        return text if len(text) < _shortest_prompt else _without_prompts(text[:_MOST])
+    return _by_rules(_without_prompts(text[:_MOST]), _rules())
+
+
+def _by_rules(text: str, rules: tuple[_Compiled, ...]) -> str:
     low = text.lower()
-    for words, sub, replace in _rules():
+    for words, sub, replace in rules:
         for word in words:
             if word in low:
                 text = sub(replace, text)
+                low = text.lower()
                 break
     return text
 
@@ -150,13 +158,13 @@ def _without_prompts(text: str) -> str:
     if len(text) < _shortest_prompt:
         return text
     for head, prompt in _prompts:
-        if head not in text:
-            continue
-        at = text.find(head)
+        at = text.find(head) if head in text else -1
         while at >= 0:
             end = at + len(head)
             rest = prompt[len(head) : len(head) + len(text) - end]
-            same = next((i for i, (a, b) in enumerate(zip(rest, text[end:], strict=False)) if a != b), len(rest))
+            same = len(rest)
+            if not text.startswith(rest, end):
+                same = next(i for i, char in enumerate(rest) if char != text[end + i])
             text = text[:at] + PROMPT + text[end + same :]
             at = text.find(head, at + len(PROMPT))
     return text
@@ -204,16 +212,9 @@ def clean_url(url: str) -> str:
         authority, slash, path = after.partition("/")
     if separator and authority[:1] != "[" and authority.partition(":")[2].strip("0123456789"):
         authority = REDACTED  # what is left of credentials that held a `?` or `#`
-    path = _scrub_path(path)
+    if _special(path):
+        path = _by_rules(path, _rules()[1:])
     return f"{scheme}{separator}{authority}{slash}{path}"
-
-
-def _scrub_path(path: str) -> str:
-    low = path.lower()
-    for words, sub, replace in _rules():
-        if words[0] != "://" and any(word in low for word in words):
-            path = sub(replace, path)
-    return path
 
 
 def keyed_hash(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Attributes: keywords become the vocabulary's keys, values become what every exporter takes.
+"""Values of attributes as every exporter takes them, by what their keys tell.
 
 Whatever user code hands over is taken: 100 MB, half an emoji, 2**70, a list that holds itself, an object that cannot be
 printed. A value that cannot be had is named by its type.
@@ -16,7 +16,6 @@ from posemon_otel.redaction.text import (
     REDACTED,
     clean_url,
     cut,
-    keyed_hash,
     plain,
     remember_prompt,
     scrub,
@@ -32,35 +31,7 @@ MOST_ITEMS = 128
 
 _MOST_KEY = 256
 _MOST_DEPTH = 4
-_LEAST_INT, _MOST_INT = -(2**63), 2**63 - 1
-
-
-def translate(keywords: Mapping[str, object]) -> dict[str, Value]:
-    """Keywords as users type them, as attributes that may leave.
-
-    A registered short name becomes its attribute, a registered attribute stays, any other name is kept as
-    ``pose.data.<name>``. A prompt becomes its length, a keyed hash where a key is set, and itself only where the
-    setting asks for content. A model given as a URL becomes ``server.address``, one given as a path its last component.
-    ``None`` is left out.
-    """
-    limit = settings.current()[settings.VALUE_LENGTH_LIMIT]
-    attributes: dict[str, Value] = {}
-    for name, value in keywords.items():
-        if value is None:
-            continue
-        key = a.KEY_OF.get(name)
-        if key is None:
-            if name in a.PROMPTS:
-                _prompt(attributes, name, value, limit)
-                continue
-            key = name if name in a.BY_KEY else a.DATA_PREFIX + clean_key(name)
-        if key == a.GEN_AI_REQUEST_MODEL:
-            _model(attributes, value, limit)
-            continue
-        cleaned = _by_key(key, value, limit)
-        if cleaned is not None:
-            attributes[key] = cleaned
-    return attributes
+LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
 
 
 def clean_attributes(mapping: Mapping[str, object] | None, foreign: bool = True) -> dict[str, Value]:
@@ -71,16 +42,16 @@ def clean_attributes(mapping: Mapping[str, object] | None, foreign: bool = True)
         foreign: Whether they come from another library or a user, so that keys are looked at; our own registered ones
             need it not.
     """
-    if not mapping:
-        return {}
     limit = settings.current()[settings.VALUE_LENGTH_LIMIT]
     attributes: dict[str, Value] = {}
+    if mapping is None:
+        return attributes
     try:
         for key, value in mapping.items():
             if not isinstance(key, str) or not key:
                 continue
             cleaned = (
-                _by_key(key, value, limit) if foreign else _clean(value, limit, free_text=key not in a.METADATA_KEYS)
+                by_key(key, value, limit) if foreign else clean(value, limit, free_text=key not in a.METADATA_KEYS)
             )
             if cleaned is not None:
                 attributes[clean_key(key)] = cleaned
@@ -95,7 +66,7 @@ def clean_foreign(key: str, value: object) -> Value | None:
     URLs lose credentials and query, statements their literals, secrets and prompts everything; other text is scrubbed.
     ``None`` means: leave it out.
     """
-    return _by_key(key, value, settings.current()[settings.VALUE_LENGTH_LIMIT])
+    return by_key(key, value, settings.current()[settings.VALUE_LENGTH_LIMIT])
 
 
 def clean_value(value: object, free_text: bool) -> Value | None:
@@ -105,35 +76,36 @@ def clean_value(value: object, free_text: bool) -> Value | None:
         value: Anything.
         free_text: Whether text is scrubbed; it is always cut to ``OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`` characters.
     """
-    return _clean(value, settings.current()[settings.VALUE_LENGTH_LIMIT], free_text=free_text)
+    return clean(value, settings.current()[settings.VALUE_LENGTH_LIMIT], free_text=free_text)
 
 
 def clean_key(key: object) -> str:
     """A key of at most 256 characters that can be encoded."""
     if type(key) is str and len(key) <= _MOST_KEY and key.isascii():
         return key
-    return str(_clean(key, _MOST_KEY, free_text=False))[:_MOST_KEY]
+    return str(clean(key, _MOST_KEY, free_text=False))[:_MOST_KEY]
 
 
-def _by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
+def by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
+    """The clean value of an attribute, by what its key says it is; text has at most ``limit`` characters."""
     what = k.treatment(key)
     if what in (k.PLAIN, k.TEXT) or value is None or (what != k.SECRET and isinstance(value, (bool, int, float))):
-        return _clean(value, limit, free_text=what != k.PLAIN, depth=depth)
+        return clean(value, limit, free_text=what != k.PLAIN, depth=depth)
     if what in (k.SECRET, k.QUERY):
         return REDACTED
     if what == k.CONTENT:
         if settings.current()[settings.CAPTURE_CONTENT]:
-            return _clean(value, limit, free_text=False, depth=depth)
+            return clean(value, limit, free_text=False, depth=depth)
         if type(value) is str:
             remember_prompt(value)
         return PROMPT
-    cleaned = _clean(value, limit, free_text=what != k.URL, depth=depth)
+    cleaned = clean(value, limit, free_text=what != k.URL, depth=depth)
     if isinstance(cleaned, list):
-        return [_text_by_key(what, str(item)) for item in cleaned]
-    return _text_by_key(what, cleaned) if isinstance(cleaned, str) else cleaned
+        return [_textby_key(what, str(item)) for item in cleaned]
+    return _textby_key(what, cleaned) if isinstance(cleaned, str) else cleaned
 
 
-def _text_by_key(what: int, text: str) -> str:
+def _textby_key(what: int, text: str) -> str:
     if what == k.URL:
         return clean_url(text)
     if what == k.STATEMENT:
@@ -150,47 +122,8 @@ def clean_statement(statement: str) -> str:
     return scrub(re.sub(r"(?<![\w.$?:\"])-?\d+(?:\.\d+)?\b", "?", text))
 
 
-def _prompt(attributes: dict[str, Value], name: str, value: object, limit: int) -> None:
-    """The length of one prompt or of a batch of them, and what the settings ask for beside it."""
-    cleaned = value if isinstance(value, (str, list, tuple)) else str(_clean(value, limit, free_text=False))
-    prompts = [cleaned] if isinstance(cleaned, str) else [item for item in cleaned if isinstance(item, str)]
-    for prompt in prompts:
-        remember_prompt(prompt)
-    attributes[a.PROMPTS[name]] = sum(map(len, prompts))
-    if name != "prompt":
-        return
-    digest = keyed_hash("\n".join(prompts))
-    if digest is not None:
-        attributes[a.PROMPT_HASH] = digest
-    if settings.current()[settings.CAPTURE_CONTENT]:
-        import json
-
-        parts = [{"type": "text", "content": cut(prompt, limit, free_text=False)} for prompt in prompts]
-        attributes[a.GEN_AI_INPUT_MESSAGES] = json.dumps([{"role": "user", "parts": parts}], ensure_ascii=False)
-
-
-def _model(attributes: dict[str, Value], value: object, limit: int) -> None:
-    model = _clean(value, limit, free_text=False)
-    if isinstance(model, str) and "://" in model:
-        from urllib.parse import urlsplit
-
-        try:
-            parts = urlsplit(model)
-            host, port = parts.hostname, parts.port
-        except ValueError:  # no address that anybody could call
-            return
-        if host:
-            attributes.setdefault(a.SERVER_ADDRESS, cut(host, limit, free_text=False))
-            if port is not None:
-                attributes.setdefault(a.SERVER_PORT, port)
-        return
-    if isinstance(model, str) and (model[:1] in ("/", "~", ".") or model[1:3] in (":\\", ":/")):
-        model = model.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    if model not in (None, ""):
-        attributes[a.GEN_AI_REQUEST_MODEL] = model
-
-
-def _clean(value: object, limit: int, *, free_text: bool, depth: int = 0) -> Value | None:
+def clean(value: object, limit: int, *, free_text: bool, depth: int = 0) -> Value | None:
+    """Any value as what an exporter takes; text has at most ``limit`` characters."""
     kind = type(value)
     if kind is str:
         return cut(value, limit, free_text=free_text)  # type: ignore[arg-type]
@@ -206,12 +139,12 @@ def _clean(value: object, limit: int, *, free_text: bool, depth: int = 0) -> Val
 
 def _whole(value: int) -> int | str:
     # In hexadecimal beyond 64 bits: Python refuses thousands of decimal digits.
-    return value if _LEAST_INT <= value <= _MOST_INT else f"{value:#x}"[:_MOST_KEY]
+    return value if LEAST_INT <= value <= MOST_INT else f"{value:#x}"[:_MOST_KEY]
 
 
 def _other(value: Any, limit: int, free_text: bool, depth: int) -> Value | None:
     if isinstance(value, Enum):
-        return _clean(value.value, limit, free_text=free_text, depth=depth)
+        return clean(value.value, limit, free_text=free_text, depth=depth)
     if isinstance(value, str):
         return cut(plain(value), limit, free_text=free_text)
     if isinstance(value, int):
@@ -238,7 +171,7 @@ def _other(value: Any, limit: int, free_text: bool, depth: int) -> Value | None:
 
 def _array(value: Any, shape: tuple[int, ...], limit: int, free_text: bool, depth: int) -> Value | None:
     if not shape:
-        return _clean(value.item(), limit, free_text=free_text, depth=depth + 1) if depth < _MOST_DEPTH else None
+        return clean(value.item(), limit, free_text=free_text, depth=depth + 1) if depth < _MOST_DEPTH else None
     if len(shape) == 1 and shape[0] <= MOST_ITEMS:
         return _sequence(value.tolist(), limit, free_text, depth)
     return cut(f"<array {shape} {value.dtype}>", limit, free_text=False)
@@ -250,7 +183,7 @@ def _sequence(values: Iterable[Any], limit: int, free_text: bool, depth: int) ->
     items: list[Any] = []
     room = limit
     for value in islice(iter(values), MOST_ITEMS):
-        item = _clean(value, room, free_text=free_text, depth=depth + 1)
+        item = clean(value, room, free_text=free_text, depth=depth + 1)
         if item is None:
             continue
         if isinstance(item, list):
@@ -275,7 +208,7 @@ def _document(mapping: Mapping[Any, Any], limit: int, depth: int) -> str:
     document: dict[str, Any] = {}
     for key, value in islice(mapping.items(), MOST_ITEMS):
         name = clean_key(key)
-        document[name] = _by_key(name, value, limit, depth + 1)
+        document[name] = by_key(name, value, limit, depth + 1)
     return _dump(document)[:limit]
 
 
