@@ -85,11 +85,13 @@ def create_app(
         show_names=values[SHOW_USER_NAMES] if show_user_names is None else show_user_names,
         journal=journal,
     )
-    return Starlette(
+    app = Starlette(
         routes=_routes(site),
         middleware=[Middleware(StandardHeaders)],
         exception_handlers={HTTPException: _http_problem, Exception: _fault},
     )
+    app.router.redirect_slashes = False  # a redirect would be built from the Host header that somebody sent
+    return app
 
 
 def _routes(site: Site) -> list[BaseRoute]:

@@ -1,6 +1,7 @@
 """A real SQLite file with a few known rows, and the app over it."""
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,10 +59,11 @@ def password_hash() -> str:
     return bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
 
-@pytest.fixture
-def engine(tmp_path: Path, password_hash: str) -> Iterator[Engine]:
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory, password_hash: str) -> Path:
     """Four generations of the last hour (completed, completed, failed, partial), one running, one failed a week ago."""
-    engine = connect(f"sqlite:///{tmp_path / 'records.db'}")
+    path = tmp_path_factory.mktemp("admin") / "records.db"
+    engine = connect(f"sqlite:///{path}")
     upgrade(engine)
     add_user(engine, ADMIN, email="admin@example.com", password_hash=password_hash, name="Ada", role="ADMIN")
     add_user(engine, USER, email="user@example.com", password_hash=password_hash, name="Uma")
@@ -84,6 +86,15 @@ def engine(tmp_path: Path, password_hash: str) -> Iterator[Engine]:
         ],
         [],
     )
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def engine(filled: Path, tmp_path: Path) -> Iterator[Engine]:
+    """A copy of the filled database."""
+    shutil.copy(filled, tmp_path / "records.db")
+    engine = connect(f"sqlite:///{tmp_path / 'records.db'}")
     yield engine
     engine.dispose()
 

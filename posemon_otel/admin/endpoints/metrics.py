@@ -72,11 +72,13 @@ async def _indicators(call: Call) -> views.Indicators:
 
 async def _timeseries(call: Call) -> views.Timeseries:
     start, end = call.parameters.period()
+    text = call.parameters.text(INTERVAL)
     try:
-        interval = parse_interval(call.parameters.text(INTERVAL), start, end)
-    except ValueError as error:
+        interval = None if text is None else parse_interval(text, start, end)
+        series = await call.site.threads.run(call.site.service.timeseries, start, end, interval)
+    except ValueError as error:  # no such interval, or one that makes too many steps
         raise refused(error) from None
-    return views.Timeseries.of(await call.site.threads.run(call.site.service.timeseries, start, end, interval))
+    return views.Timeseries.of(series)
 
 
 METRICS: tuple[Endpoint, ...] = (
