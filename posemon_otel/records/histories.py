@@ -13,6 +13,7 @@ from posemon_otel.records.results import Bucket, GenerationSummary, Timeseries
 from posemon_otel.records.source import Source, g, status_of, statuses, with_facts, within
 from posemon_otel.records.tables import sample_generations
 from posemon_otel.records.totals import percent
+from posemon_otel.semconv.errors import ErrorType
 from posemon_otel.semconv.operations import COMPLETED, FAILED, PARTIAL, STATUSES
 
 
@@ -90,20 +91,22 @@ def latest_generations(
         found += connection.execute(newest).all()
     found.sort(key=lambda row: (row.createdAt, row.id), reverse=True)
     found = found[:limit]
-    silent = [row.id for row in found if row.shown_status in (FAILED, PARTIAL) and not _says_why(row)]
-    types = types_of_poses(connection, source, silent)
-    return tuple(_summary(row, min(types.get(row.id, ()), default=None)) for row in found)
+    asked = [
+        row.id for row in found if row.shown_status == PARTIAL or (row.shown_status == FAILED and not _says_why(row))
+    ]
+    types = types_of_poses(connection, source, asked)
+    return tuple(_summary(row, types.get(row.id, set())) for row in found)
 
 
 def _says_why(row: Row[tuple[object, ...]]) -> bool:
     return bool(row.fact_error_type or (row.errorMessage or "").strip())
 
 
-def _summary(row: Row[tuple[object, ...]], type_of_poses: str | None) -> GenerationSummary:
+def _summary(row: Row[tuple[object, ...]], types_of_poses: set[ErrorType]) -> GenerationSummary:
     error_type = None
     if row.shown_status in (FAILED, PARTIAL):
-        own = stored_type(row.fact_error_type, row.errorMessage).value
-        error_type = own if _says_why(row) else type_of_poses or own
+        own = stored_type(row.fact_error_type, row.errorMessage)
+        error_type = (own if own in types_of_poses else min(types_of_poses, default=own)).value
     return GenerationSummary(
         id=row.id,
         user_id=row.userId,

@@ -197,7 +197,8 @@ class GenerationSummary:
         avg_generation_time: Seconds per pose.
         total_processing_time: Seconds.
         error_type: Why it failed, where that is known.
-        attempt: Its last attempt, 1 being the first; ``None`` outside our own database, as for the three below.
+        attempt: The attempt that the numbers come from, 1 being the first; ``None`` outside our own database, as for
+            the three below.
         trace_id: Its trace.
         model: Its model.
         provider: Who rendered it.
