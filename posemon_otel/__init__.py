@@ -7,7 +7,6 @@ with posemon.generation("g1", user_id="u1", expected_poses=1) as gen, gen.pose("
     ...
 """
 
-from posemon_otel.bootstrap import configure, force_flush, instrument, shutdown, uninstrument
 from posemon_otel.calls import flux_call, storage_write
 from posemon_otel.errors import ErrorType, classify_error
 from posemon_otel.events import on_event, record_event
@@ -20,6 +19,7 @@ from posemon_otel.loggers import (
     storage_logger,
     worker_logger,
 )
+from posemon_otel.process import configure, force_flush, instrument, shutdown, uninstrument
 from posemon_otel.tracker import performance_tracker
 from posemon_otel.version import __version__
 

@@ -8,10 +8,8 @@ from opentelemetry import trace
 
 from posemon_otel import clock, redaction, settings
 from posemon_otel.entries import Attributes
+from posemon_otel.loggers import DEBUG, ERROR, INFO, WARNING
 from posemon_otel.semconv import attributes as a
-
-DEBUG, INFO, WARNING, ERROR = 5, 9, 13, 17
-"""OpenTelemetry's severity numbers."""
 
 LEVELS: dict[str, int] = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
 """Values of ``POSEMON_LOG_LEVEL`` and the least severity that each lets through."""
@@ -49,7 +47,7 @@ def write(severity: int, component: str, message: str, attributes: Attributes, a
     """Writes one line, at once and in one piece. What is wrong with stderr never reaches the caller.
 
     Args:
-        severity: One of the numbers above.
+        severity: OpenTelemetry's number.
         component: Who says it.
         message: What; scrubbed.
         attributes: Cleaned attributes; they are shown under the words that users type.

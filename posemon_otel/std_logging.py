@@ -11,9 +11,9 @@ import logging
 from typing import Any
 
 from posemon_otel import operation, redaction
+from posemon_otel._logging import attach as attach_exception
 from posemon_otel.entries import Attributes, Scope, scope_number
 from posemon_otel.faults import fault
-from posemon_otel.loggers import attach as attach_exception
 
 _LEFT_OUT = ("posemon_otel", "opentelemetry")
 """Diagnostics of the telemetry itself: what is said while records go out would never end."""

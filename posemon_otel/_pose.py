@@ -11,7 +11,7 @@ from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
 
 if TYPE_CHECKING:
-    from posemon_otel.generations import Generation
+    from posemon_otel._generation import Generation
 
 REFERENCES: tuple[str, ...] = ("output_image", "thumbnail")
 """Words of ``pose.set`` that tell where the results lie: facts for the row, never exported."""
