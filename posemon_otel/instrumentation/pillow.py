@@ -5,6 +5,7 @@ A save into memory is not: the bytes are on their way to some other storage, who
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from posemon_otel.instrumentation._library import Arguments, Attributes, Library
 from posemon_otel.semconv.operations import STORAGE
 
 _PATH = (str, bytes, os.PathLike)
+_FILES = (io.BufferedWriter, io.BufferedRandom, io.FileIO)
 
 
 def _request(instance: Any, arguments: Arguments) -> Attributes | None:
@@ -40,7 +42,8 @@ def _response(instance: Any, arguments: Arguments, result: Any) -> Attributes:  
 
 def _path(file: Any) -> str | None:
     """The path of what is written, or None where it is no file."""
-    named = file if isinstance(file, _PATH) else getattr(file, "name", None) if hasattr(file, "fileno") else None
+    opened = getattr(file, "file", file)  # within a temporary file's wrapper
+    named = file if isinstance(file, _PATH) else getattr(opened, "name", None) if isinstance(opened, _FILES) else None
     return os.fsdecode(named) if isinstance(named, _PATH) else None
 
 
