@@ -86,7 +86,8 @@ def classify(exc: BaseException, component: str | None = None) -> Classified:
     try:
         return _settle(s.signal(exc), exc, component)
     except Exception:  # an exception with hostile attributes; the user's own error must still pass
-        return Classified(ErrorType.UNKNOWN_ERROR, e.UNKNOWN, o.ERROR)
+        kind = _TYPES.get(component) if isinstance(component, str) else None
+        return Classified(kind or ErrorType.UNKNOWN_ERROR, e.UNKNOWN, o.ERROR)
 
 
 def classify_error(exc: BaseException, component: str | None = None) -> ErrorType:
