@@ -86,7 +86,7 @@ def classify(exc: BaseException, component: str | None = None) -> Classified:
     try:
         return _settle(s.signal(exc), exc, component)
     except Exception:  # an exception with hostile attributes; the user's own error must still pass
-        kind = _TYPES.get(component) if isinstance(component, str) else None
+        kind = _TYPES.get(component) if type(component) is str else None
         return Classified(kind or ErrorType.UNKNOWN_ERROR, e.UNKNOWN, o.ERROR)
 
 
@@ -104,7 +104,7 @@ def _settle(signal: str | None, exc: BaseException, component: str | None) -> Cl
         return Classified(ErrorType.NETWORK_ERROR, e.CONNECTION, o.ERROR)
     if signal == s.INVALID:
         return Classified(ErrorType.VALIDATION_ERROR, e.BAD_REQUEST, o.ERROR)
-    where = component.lower() if isinstance(component, str) else ""
+    where = component.lower() if type(component) is str else ""
     if where not in _TYPES:
         where = _origin(exc, signal)
     kind = _TYPES.get(where, ErrorType.UNKNOWN_ERROR)
