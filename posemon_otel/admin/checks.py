@@ -55,12 +55,11 @@ def judge(
 
 def _workers(recent: Recent | None, counts: QueueCounts | None) -> Part:
     """Connected workers, else generations that somebody must have rendered."""
-    if counts is not None and counts.workers is not None:
-        detail = f"{counts.workers} connected"
-        if counts.workers:
-            return Part(AVAILABLE, detail)
+    if counts is not None and counts.connections is not None:
+        if counts.connections:
+            return Part(AVAILABLE, f"{counts.connections} connections to the queue")
         if counts.waiting:
-            return Part(FAILING, f"{detail} while {counts.waiting} jobs wait")
+            return Part(FAILING, f"none is connected while {counts.waiting} jobs wait")
     if recent is not None and _rendered(recent):
         return Part(AVAILABLE, "generations ended in the last 15 minutes")
     return Part(UNKNOWN)

@@ -28,14 +28,14 @@ class QueueCounts(NamedTuple):
         active: In work.
         delayed: Waiting for their time.
         failed: Kept as failed.
-        workers: Workers connected to the queue; ``None`` where Redis does not tell.
+        connections: Connections of the queue's workers, of which each may have two; ``None`` where Redis does not tell.
     """
 
     waiting: int
     active: int
     delayed: int
     failed: int
-    workers: int | None
+    connections: int | None
 
     @property
     def depth(self) -> int:
@@ -84,11 +84,11 @@ class QueueReader:
                     pipe.zcard(self._keys["delayed"])
                     pipe.zcard(self._keys["failed"])
                     wait, wait_last, paused, paused_last, prioritized, active, delayed, failed = await pipe.execute()
-                workers = await self._workers(client)
+                connections = await self._workers(client)
             finally:
                 await client.aclose()
         waiting = _without_marker(wait, wait_last) + _without_marker(paused, paused_last) + prioritized
-        return QueueCounts(waiting, active, delayed, failed, workers)
+        return QueueCounts(waiting, active, delayed, failed, connections)
 
     async def _workers(self, client: Redis) -> int | None:
         """Workers name their connections after the queue (BullMQ's ``getWorkers``); some providers forbid to ask."""

@@ -13,6 +13,7 @@ from posemon_otel.settings import ADMIN_HOST, ADMIN_PORT, TRUSTED_PROXIES, curre
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
+_NOT_STARTED = "the app did not start; the log tells why"
 _REASONS = {
     errno.EADDRINUSE: "the port is in use; stop what listens there or choose another with --port",
     errno.EACCES: "this port is not allowed to this user; choose one from 1024 on with --port",
@@ -25,7 +26,7 @@ class ServeError(OSError):
 
 
 class Server:
-    """A server on a thread of its own.
+    """A server on a thread of its own, as a context manager stopped at the end.
 
     Attributes:
         address: Where it listens, as ``http://host:port``.
@@ -52,7 +53,7 @@ class Server:
                 break
         if not self._server.started:
             self.stop()
-            raise ServeError(f"{self.address}: the app did not start; the log tells why")
+            raise ServeError(f"{self.address}: {_NOT_STARTED}")
 
     def stop(self) -> None:
         """Ends it: what is being answered gets a moment to finish. Calling it twice is safe."""
@@ -62,7 +63,6 @@ class Server:
         self._socket.close()
 
     def __enter__(self) -> Self:
-        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,6 +71,8 @@ class Server:
     def _run(self) -> None:
         try:
             asyncio.run(self._server.serve(sockets=[self._socket]))
+        except SystemExit:  # uvicorn's way to say that the app did not start, after it has said why
+            pass
         finally:
             self._ended.set()
 
@@ -100,10 +102,14 @@ def run(app: ASGIApp, host: str = ADMIN_HOST.default, port: int = ADMIN_PORT.def
         port: Port; 0 takes a free one.
 
     Raises:
-        ServeError: The port cannot be had.
+        ServeError: The port cannot be had, or the app did not start.
     """
     with _bind(host, port) as listening:
-        uvicorn.Server(_config(app)).run(sockets=[listening])
+        server = uvicorn.Server(_config(app))
+        try:
+            server.run(sockets=[listening])
+        except SystemExit:
+            raise ServeError(f"{host}:{port}: {_NOT_STARTED}") from None
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
