@@ -147,6 +147,7 @@ def _set_up(chosen: Settings, parts: dict[str, Any]) -> Handle:
         fault("setting up telemetry", exc)
         return Handle(chosen, None, "disabled")
     operation.use(pipeline.sink)
+    pipeline.shipper.start()  # what an earlier process left goes out, whether or not this one writes anything
     _attach_logging()
     _instrument_all(chosen)
     return Handle(chosen, pipeline, mode)
@@ -215,7 +216,8 @@ def _instrument_all(chosen: Settings) -> None:
     from posemon_otel import instrumentation
 
     try:
-        instrumentation.instrument_installed(chosen[settings.DISABLED_INSTRUMENTATIONS])
+        disabled: tuple[str, ...] = chosen[settings.DISABLED_INSTRUMENTATIONS]
+        instrumentation.instrument_installed(disabled)
     except Exception as exc:
         fault("instrumenting the installed libraries", exc)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -103,11 +103,7 @@ class Captured:
                 for metric in scope.metrics:
                     points = found.setdefault(metric.name, {})
                     for point in metric.data.data_points:
-                        value = (
-                            (point.count, point.sum)
-                            if hasattr(point, "bucket_counts")
-                            else getattr(point, "value", None)
-                        )
+                        value = point.value if isinstance(point, NumberDataPoint) else (point.count, point.sum)
                         points[tuple(sorted((point.attributes or {}).items()))] = value
         return found
 
@@ -128,7 +124,7 @@ def capture(*, fixed: bool = True, **arguments: Any) -> Iterator[Captured]:
     """
     if bootstrap.handle() is not None:
         raise RuntimeError("configure() is in force: call shutdown() before capture()")
-    spans, logs, reader = InMemorySpanExporter(), InMemoryLogRecordExporter(), InMemoryMetricReader()
+    spans, logs, reader = InMemorySpanExporter(), InMemoryLogRecordExporter(), InMemoryMetricReader()  # type: ignore[no-untyped-call]
     before = settings.current()
     ticking = FixedClock() if fixed else None
     if ticking is not None:

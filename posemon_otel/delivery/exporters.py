@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from posemon_otel import settings
-from posemon_otel.delivery.shipper import quiet
 from posemon_otel.settings import Settings
 
 _OTLP = {
@@ -73,7 +72,6 @@ def makers(signal: str, chosen: Settings) -> list[Callable[[], Any]]:
 def _otlp(protocol: str, signal: str, chosen: Settings) -> Any:
     module, _, name = _OTLP[protocol, signal].partition(":")
     exporter_class = getattr(import_module(module), name)
-    quiet((module, "opentelemetry.exporter.otlp.proto.grpc.exporter", "urllib3.connectionpool", "grpc"))
     return exporter_class(**_where(protocol, signal, chosen))
 
 

@@ -22,6 +22,7 @@ class Happenings:
     """Dispatches events and finished generations; collects the spans of a trace for the view."""
 
     name = "events"
+    dead_only = False
     batch_entries = 512
 
     def __init__(self, view: Callable[[list[Finish]], None] | None = None) -> None:

@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 
 from posemon_otel import faults
-from posemon_otel.delivery import drops, wire
+from posemon_otel.delivery import drops, quiet, wire
 from posemon_otel.delivery.otlp import decode
 from posemon_otel.delivery.shipper import Entry
 from posemon_otel.entries import Event, Finish
@@ -188,7 +188,8 @@ class Acknowledging(MetricExporter):
         """Collections that the receiver has taken."""
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **more: Any) -> MetricExportResult:
-        result: MetricExportResult = self._inner.export(metrics_data, timeout_millis=timeout_millis, **more)
+        with quiet.within():
+            result: MetricExportResult = self._inner.export(metrics_data, timeout_millis=timeout_millis, **more)
         failed = result is not MetricExportResult.SUCCESS
         if not failed:
             self.delivered += 1
@@ -211,11 +212,11 @@ class Inherited:
     """The consumer of dead processes' metrics: their rest goes out under their own Resource."""
 
     name = CONSUMER
+    dead_only = True
     batch_entries = _READ_ENTRIES
 
-    def __init__(self, make_exporter: Callable[[], Any], own: Callable[[], Journal | None]) -> None:
+    def __init__(self, make_exporter: Callable[[], Any]) -> None:
         self._make_exporter = make_exporter
-        self._own = own
 
     def deliver(self, journal: Journal, entries: Sequence[Entry]) -> bool:
         if not any(tag in (wire.FINISH, wire.EVENT) for tag, _ in entries):

@@ -61,6 +61,7 @@ class Traces:
     """Finished spans to a span exporter. Unsampled ones are for metrics and rows alone."""
 
     name = "traces"
+    dead_only = False
 
     def __init__(self, exporter: Any, batch_entries: int) -> None:
         self._exporter = exporter
@@ -87,6 +88,7 @@ class Logs:
     """Log records, and events as log records, to a log exporter."""
 
     name = "logs"
+    dead_only = False
 
     def __init__(self, exporter: Any, batch_entries: int) -> None:
         self._exporter = exporter

@@ -121,8 +121,7 @@ class Pipeline:
         before = {id(exporter): exporter.delivered for _, exporter in self._readers if exporter is not None}
         collecting = threading.Thread(target=self._collect, args=(deadline,), name="posemon-flush", daemon=True)
         collecting.start()  # on a thread of its own: a hanging receiver must not hold the caller beyond its timeout
-        names = [consumer.name for consumer in self.shipper.consumers if consumer.name != Inherited.name]
-        delivered = self.shipper.flush(timeout, names)
+        delivered = self.shipper.flush(timeout)
         collecting.join(max(0.0, deadline - time.monotonic()))
         counted = all(exporter is None or exporter.delivered > before[id(exporter)] for _, exporter in self._readers)
         return delivered and counted and not collecting.is_alive()
@@ -181,7 +180,7 @@ class Pipeline:
             consumers.append(Records(self._connect, batch))
         consumers.append(Happenings(self._view))
         if self._makers.get("metrics"):
-            consumers.append(Inherited(self._makers["metrics"][0], lambda: self._own))
+            consumers.append(Inherited(self._makers["metrics"][0]))
         return Shipper(
             consumers,
             root=self._folder,

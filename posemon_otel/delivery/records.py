@@ -18,6 +18,7 @@ class Records:
     """Writes rows. A database that is away delays them; the journal holds them meanwhile."""
 
     name = "records"
+    dead_only = False
 
     def __init__(self, connect: Callable[[], Any], batch_entries: int) -> None:
         """Makes the consumer.

@@ -2,7 +2,7 @@
 
 from posemon_otel.delivery import wire
 from posemon_otel.entries import Error, Finish, Start
-from posemon_otel.journal import Journal
+from posemon_otel.journal import Journal, afterwards
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import errors as e
 from posemon_otel.semconv import operations as o
@@ -37,8 +37,7 @@ def interrupt_open(journal: Journal) -> int:
         elif tag in (wire.LOG, wire.EVENT):
             alive_until = max(alive_until, wire.decoder(tag).decode(payload).time)
     left = [start for span_id, start in open_.items() if span_id not in ended]
-    if left:
-        journal.extend([(wire.FINISH, _interrupted(start, max(alive_until, start.start))) for start in left])
+    afterwards.complete(journal, [(wire.FINISH, _interrupted(start, max(alive_until, start.start))) for start in left])
     return len(left)
 
 

@@ -4,7 +4,6 @@ A consumer has its own position in each journal. What fails is tried again after
 left is adopted. The calling threads of the worker have no part in any of this.
 """
 
-import logging
 import random
 import threading
 import time
@@ -16,7 +15,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from posemon_otel import faults
-from posemon_otel.journal import Journal, adoptable
+from posemon_otel.delivery import quiet
+from posemon_otel.journal import Journal, adoptable, afterwards, journals
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _ADOPT_EVERY = 2.0
@@ -34,6 +34,9 @@ class Consumer(Protocol):
 
     batch_entries: int
     """Entries that one ``deliver`` gets at most."""
+
+    dead_only: bool
+    """Whether it reads the journals of dead processes alone, because this process's own is read elsewhere."""
 
     def deliver(self, journal: Journal, entries: Sequence[Entry]) -> bool:
         """Delivers entries; True means that the other side has them, False that they are to be given again."""
@@ -70,7 +73,7 @@ class Shipper:
             root: Folder in which the processes of this service keep their journals.
             own: This process's journal, ``None`` before its first append.
             housekeeping: Called every quarter of a second.
-            recover: Called with each adopted journal before it is read.
+            recover: Called once with the journal of each process that died.
             interval: Seconds between two deliveries.
         """
         self.consumers = tuple(consumers)
@@ -117,7 +120,7 @@ class Shipper:
         own = self._own()
         if own is None:
             return True
-        names = [consumer.name for consumer in self.consumers] if consumers is None else list(consumers)
+        names = [c.name for c in self.consumers if not c.dead_only] if consumers is None else list(consumers)
         target = own.segments()[-1]
         self._flushing += 1
         try:
@@ -160,10 +163,11 @@ class Shipper:
 
     def _consume(self, consumer: Consumer) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        quiet.here()
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
             progressed = failed = False
-            for journal in self._journals():
+            for journal in self._journals(consumer):
                 outcome = self._deliver(consumer, journal)
                 progressed |= outcome is True
                 failed |= outcome is False
@@ -192,8 +196,8 @@ class Shipper:
             self._changed.notify_all()
         return True
 
-    def _journals(self) -> list[Journal]:
-        own = self._own()
+    def _journals(self, consumer: Consumer) -> list[Journal]:
+        own = None if consumer.dead_only else self._own()
         adopted = list(self._adopted.values())
         return adopted if own is None else [own, *adopted]
 
@@ -232,28 +236,20 @@ class Shipper:
     def adopt(self) -> int:
         """Takes over the journals of dead processes of this service; returns how many are held now."""
         names = [consumer.name for consumer in self.consumers]
+        root = self._root()
         with self._adopting:
             for folder, journal in list(self._adopted.items()):
                 if journal.passed(names):
                     del self._adopted[folder]
                     journal.release_ship()
-            for journal in adoptable(self._root(), consumers=names):
-                try:
-                    self._recover(journal)
-                except Exception as exc:
-                    faults.fault("recovering a dead process's journal", exc)
+            for journal in journals(root):
+                if not journal.alive and not afterwards.is_completed(journal) and journal.try_ship():
+                    try:
+                        self._recover(journal)
+                    except Exception as exc:
+                        faults.fault("recovering a dead process's journal", exc)
+                    finally:
+                        journal.release_ship()
+            for journal in adoptable(root, consumers=names):
                 self._adopted[journal.folder] = journal
             return len(self._adopted)
-
-
-def quiet(logger_names: Iterable[str]) -> None:
-    """Keeps exporters' own lines about failed requests of our threads off the log: ours are the two of ``_say``."""
-    for name in logger_names:
-        logger = logging.getLogger(name)
-        if not any(isinstance(existing, _NotOurThreads) for existing in logger.filters):
-            logger.addFilter(_NotOurThreads())
-
-
-class _NotOurThreads(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.threadName or "").startswith("posemon-")
