@@ -111,7 +111,7 @@ class Receiver:
         return found
 
     def total(self, metric: str, **wanted: Any) -> float:
-        """The sum of a counter's series over all processes whose attributes hold ``wanted`` (dots as double underscores)."""
+        """The sum of a counter's series whose attributes hold ``wanted`` (dots as double underscores)."""
         need = {(key.replace("__", "."), value) for key, value in wanted.items()}
         return sum(value for (_, own), value in self.metrics().get(metric, {}).items() if need <= own)
 

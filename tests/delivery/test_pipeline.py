@@ -199,8 +199,9 @@ def test_a_folder_that_cannot_be_written_is_replaced_with_one_line(tmp_path):
 
 
 def test_rows_arrive_and_a_database_that_is_away_delays_them(tmp_path, fresh):
-    from posemon_otel.records import connect, upgrade
     from sqlalchemy import text
+
+    from posemon_otel.records import connect, upgrade
 
     path = tmp_path / "rows.db"
     handle = posemon.configure(
