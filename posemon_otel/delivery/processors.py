@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import (
 )
 
 from posemon_otel import faults
+from posemon_otel.delivery import _private
 
 
 class Timing(NamedTuple):
@@ -35,10 +36,11 @@ class Timing(NamedTuple):
 class _Measured:
     """A processor whose faults stay here. The counts are diagnostics: two threads may lose one."""
 
-    __slots__ = ("calls", "faults", "name", "processor", "slowest_ns", "total_ns")
+    __slots__ = ("calls", "ending", "faults", "name", "processor", "slowest_ns", "total_ns")
 
     def __init__(self, processor: SpanProcessor) -> None:
         self.processor = processor
+        self.ending = _private.on_ending(processor)
         self.name = f"{type(processor).__module__}.{type(processor).__qualname__}"
         self.calls = self.faults = self.total_ns = self.slowest_ns = 0
 
@@ -60,17 +62,13 @@ class Processors(SynchronousMultiSpanProcessor):
         """Makes it.
 
         Args:
-            given: The user's own multi-processor: it is isolated as a whole, and takes what is added later.
+            given: The user's own multi-processor, isolated as a whole; the provider adds later ones to it.
         """
         super().__init__()  # type: ignore[no-untyped-call]
-        self._given = given
         self.measured: tuple[_Measured, ...] = () if given is None else (_Measured(given),)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Adds a processor to the end."""
-        if self._given is not None:
-            self._given.add_span_processor(span_processor)
-            return
         super().add_span_processor(span_processor)
         self.measured += (_Measured(span_processor),)
 
@@ -86,6 +84,12 @@ class Processors(SynchronousMultiSpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Calls each with the span that has ended."""
+        for one in self.measured:
+            if one.ending is not None:
+                try:
+                    one.ending(span)
+                except Exception as exc:
+                    one.failed(exc)
         for one in self.measured:
             begun = time.perf_counter_ns()
             try:

@@ -1,7 +1,6 @@
 """The provider and tracer that stand in for the SDK's: same constructor, same methods, ``isinstance`` holds.
 
-Private hooks of the SDK have no public form and are left out: the tracer configurator, and ``_on_ending`` of
-processors. Spans of a tracer that a configurator switched off are made all the same.
+Private hooks of the SDK work as they do there: tracer configurators, and ``_on_ending`` of span processors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from posemon_otel import entries, faults, redaction
-from posemon_otel.delivery import limits
+from posemon_otel.delivery import _private, limits
 from posemon_otel.delivery.current import CurrentSpan
 from posemon_otel.delivery.processors import Processors, Timing
 from posemon_otel.delivery.span import Span
@@ -27,6 +26,7 @@ _FLAGS = tuple(trace_api.TraceFlags(flags) for flags in range(4))
 
 _RECORD_AND_SAMPLE, _DROP = sampling.Decision.RECORD_AND_SAMPLE, sampling.Decision.DROP
 _RANDOM_IDS = RandomIdGenerator()
+_MOST_TRACE_ID, _MOST_SPAN_ID = (1 << 128) - 1, (1 << 64) - 1
 _INTERNAL = trace_api.SpanKind.INTERNAL
 
 
@@ -68,6 +68,8 @@ class Tracer(sdk.Tracer):
                 redaction.clean_attributes(scope.attributes, foreign=True) if scope.attributes else None,
             )
         )
+        self._enabled = _private.enabled(inner)
+        self._start_metrics = _private.start_metrics(self)
         self.most_attributes = limits.count(given.max_span_attributes)
         self.longest_attribute = limits.length(given.max_span_attribute_length)
         self.longest_value = limits.length(given.max_attribute_length)
@@ -84,6 +86,9 @@ class Tracer(sdk.Tracer):
     @resource.setter
     def resource(self, value: Resource) -> None:
         """The SDK's constructor writes it; the provider's own is the truth."""
+
+    def _is_enabled(self) -> bool:
+        return self._enabled()
 
     def start_as_current_span(  # type: ignore[override]
         self,
@@ -119,13 +124,15 @@ class Tracer(sdk.Tracer):
     ) -> trace_api.Span:
         """As the SDK's. Never raises: what a sampler, id generator or processor raises is a fault of its own."""
         around = trace_api.get_current_span(context).get_span_context()
+        if not self._enabled():
+            return trace_api.NonRecordingSpan(around)
         parent = around if isinstance(around, trace_api.SpanContext) and around.is_valid else None
         trace_id, span_id, flags = self._ids(parent)
         decision, chosen, state = self._sample(parent, context, trace_id, name, kind, attributes, links or ())
         if decision is _RECORD_AND_SAMPLE:
             flags |= 1
         made = trace_api.SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
-        on_metrics_end = self._tracer_metrics.start_span(parent, decision)
+        on_metrics_end = None if self._start_metrics is None else self._start_metrics(parent, decision)
         if decision is _DROP:
             return trace_api.NonRecordingSpan(made)
         span = Span(
@@ -151,10 +158,14 @@ class Tracer(sdk.Tracer):
         """Trace id, span id, and the flags that they bring."""
         generator = self.id_generator
         try:
-            if parent is not None:
-                return parent.trace_id, _in_range(generator.generate_span_id(), 64), parent.trace_flags & 2
-            flags = 2 if generator.is_trace_id_random() else 0
-            return _in_range(generator.generate_trace_id(), 128), _in_range(generator.generate_span_id(), 64), flags
+            if parent is None:
+                trace_id, flags = generator.generate_trace_id(), 2 if generator.is_trace_id_random() else 0
+            else:
+                trace_id, flags = parent.trace_id, parent.trace_flags & 2
+            span_id = generator.generate_span_id()
+            if 0 < trace_id <= _MOST_TRACE_ID and 0 < span_id <= _MOST_SPAN_ID:
+                return trace_id, span_id, flags
+            raise ValueError(f"ids must have 128 and 64 bits and not be 0, got {trace_id!r} and {span_id!r}")
         except Exception as exc:
             faults.fault("the id generator", exc)
         trace_id = _RANDOM_IDS.generate_trace_id() if parent is None else parent.trace_id
@@ -205,8 +216,9 @@ class TracerProvider(sdk.TracerProvider):
         span_limits: sdk.SpanLimits | None = None,
         *,
         meter_provider: metrics_api.MeterProvider | None = None,
+        **hooks: Any,
     ) -> None:
-        """As the SDK's; a limit's variable that is wrong gives one line and the default."""
+        """As the SDK's, private ``hooks`` too; a limit's variable that is wrong gives one line and the default."""
         self.on_end_sink: Callable[[Span], None] | None = None
         self.processors = Processors(active_span_processor)
         self.limits = span_limits or limits.from_environment()
@@ -216,10 +228,11 @@ class TracerProvider(sdk.TracerProvider):
             sampler,
             resource,
             shutdown_on_exit,
-            self.processors,
+            active_span_processor or self.processors,
             id_generator,
             self.limits,
             meter_provider=meter_provider,
+            **hooks,
         )
 
     def get_tracer(
@@ -241,12 +254,21 @@ class TracerProvider(sdk.TracerProvider):
             ours = self._ours.setdefault(inner, Tracer(self, inner, scope))
         return ours
 
+    def shutdown(self) -> None:
+        """Shuts the processors down. Never raises."""
+        try:
+            super().shutdown()
+        except Exception as exc:
+            faults.fault("shutting the span processors down", exc)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Has the processors flush; False where the time was up or one failed."""
+        try:
+            return super().force_flush(timeout_millis)
+        except Exception as exc:
+            faults.fault("flushing the span processors", exc)
+            return False
+
     def timings(self) -> list[Timing]:
         """What the users' span processors have cost so far, for ``posemon doctor``."""
         return self.processors.timings()
-
-
-def _in_range(number: int, bits: int) -> int:
-    if not 0 < number < 1 << bits:
-        raise ValueError(f"an id must have {bits} bits and not be 0, got {number!r}")
-    return number

@@ -17,64 +17,15 @@ from posemon_otel.delivery import values
 from posemon_otel.delivery.span import Span
 from posemon_otel.entries import Event, Finish, Log, SpanEvent, SpanLink
 from posemon_otel.semconv import attributes as a
-from posemon_otel.semconv import operations as o
 
 _KINDS = tuple(trace_api.SpanKind)
 _STATUS = tuple(trace_api.Status(code) for code in trace_api.StatusCode)
-_TRACE_IDS, _SPAN_IDS = (1 << 128) - 1, (1 << 64) - 1
 _INFO = 9
 
 
 def finish_of(span: Span) -> Finish:
-    """The ``Finish`` of an ended span, another library's or an operation's.
-
-    Args:
-        span: An ended span; what it holds is redacted.
-    """
-    context, parent, operation = span.get_span_context(), span.parent, span.operation
-    status = span.status
-    end_time = span.end_time
-    return Finish(
-        context.trace_id.to_bytes(16, "big"),
-        context.span_id,
-        0 if parent is None else parent.span_id,
-        parent is not None and parent.is_remote,
-        int(context.trace_flags),
-        context.trace_state.to_header(),
-        span.tracer.number,
-        o.SPAN.key if operation is None else operation.kind.key,
-        span.kind.value if isinstance(span.kind, trace_api.SpanKind) else o.INTERNAL,
-        span.name,
-        span.start_time,
-        span.start_time if end_time is None else end_time,
-        dict(span.attributes),
-        status.status_code.value,
-        status.description or "",
-        "" if operation is None else operation.outcome,
-        None if operation is None else operation.error,
-        [_event(event) for event in span.events],
-        [_link(link) for link in span.links],
-        (span.dropped_attributes, span.dropped_events, span.dropped_links),
-        {} if operation is None else operation.facts,
-        1 if operation is None else operation.attempt,
-        True if operation is None else operation.terminal,
-    )
-
-
-def _event(event: SdkEvent) -> SpanEvent:
-    return SpanEvent(event.name, event.timestamp, dict(event.attributes or {}), event.dropped_attributes)
-
-
-def _link(link: trace_api.Link) -> SpanLink:
-    context = link.context
-    return SpanLink(
-        (context.trace_id & _TRACE_IDS).to_bytes(16, "big"),
-        context.span_id & _SPAN_IDS,
-        int(context.trace_flags),
-        context.trace_state.to_header(),
-        dict(link.attributes or {}),
-        link.dropped_attributes,
-    )
+    """The ``Finish`` of an ended span, another library's or an operation's."""
+    return span.to_finish()
 
 
 def to_readable(finish: Finish, resource: Resource, scopes: Mapping[int, InstrumentationScope]) -> ReadableSpan:

@@ -5,65 +5,49 @@ interpreter lock makes whole, and signal handlers and finalisers that use the sp
 threads that overfill one span at the same moment may drop, and count, one attribute or event more than the limit asks.
 """
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util import BoundedList
-from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_ESCAPED
 
 from posemon_otel import clock, faults, redaction
 from posemon_otel import operation as operations
 from posemon_otel.delivery import values
+from posemon_otel.delivery.span_view import SpanView
 from posemon_otel.delivery.values import logger
+from posemon_otel.entries import Finish, SpanEvent, SpanLink
 from posemon_otel.semconv import attributes as a
-from posemon_otel.semconv.operations import EVENT_EXCEPTION
+from posemon_otel.semconv import operations as o
 
 if TYPE_CHECKING:
     from posemon_otel.delivery.provider import Tracer
 
 UNSET = trace_api.Status()
+_TRACE_IDS, _SPAN_IDS = (1 << 128) - 1, (1 << 64) - 1
+_INTERNAL = trace_api.SpanKind.INTERNAL
 _Status, _StatusCode = trace_api.Status, trace_api.StatusCode
 
 
-class Span(trace_api.Span, sdk.ReadableSpan):
+class Span(SpanView, trace_api.Span):
     """A running span; an ended one is what processors read.
 
-    It passes ``isinstance(span, opentelemetry.sdk.trace.Span)``. Its slots bear the names that ``ReadableSpan`` has, as
-    there are processors that rewrite them.
+    It passes ``isinstance(span, opentelemetry.sdk.trace.Span)``.
 
     Attributes:
-        tracer: What made it.
         operation: The operation that it is the span of; ``None`` for another library's.
     """
 
     __slots__ = (
-        "_attributes",
-        "_context",
-        "_dropped",
-        "_end_time",
-        "_event_count",
-        "_events",
-        "_kind",
-        "_link_count",
-        "_links",
         "_monotonic",
-        "_name",
         "_on_metrics_end",
         "_open",
-        "_parent",
         "_record_exception",
         "_set_status_on_exception",
-        "_start_time",
-        "_status",
         "operation",
-        "tracer",
     )
 
     def __init__(
@@ -84,27 +68,25 @@ class Span(trace_api.Span, sdk.ReadableSpan):
         self.tracer = tracer
         self.operation: operations.Operation | None = None
         self._name = name
-        self._context: trace_api.SpanContext = context
+        self._context = context
         self._parent = parent
         self._kind = kind
         self._status = UNSET
         self._record_exception = record_exception
         self._set_status_on_exception = set_status_on_exception
         self._on_metrics_end = on_metrics_end
-        self._events: list[sdk.Event] = []
-        self._links: list[trace_api.Link] = []
+        self._events = []
+        self._links = []
         self._event_count = self._link_count = self._dropped = 0
-        self._attributes: dict[str, Any] = {}
-        self._end_time: int | None = None
+        self._attributes = {}
+        self._end_time = None
         self._open = True
         if attributes:
             self._merge(attributes)
         if links:
-            for link in links:
-                if link is not None:
-                    self._link(link.context, link.attributes)
+            self._link_all(links)
         if start_time is None:
-            self._start_time: int = clock.wall_ns()
+            self._start_time = clock.wall_ns()
             self._monotonic: int | None = clock.monotonic_ns()
         else:
             self._start_time = start_time
@@ -112,122 +94,6 @@ class Span(trace_api.Span, sdk.ReadableSpan):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(name="{self._name}", context={self._context})'
-
-    # What is read ----------------------------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._name
-
-    def get_span_context(self) -> trace_api.SpanContext:
-        """Its ids, flags and trace state."""
-        return self._context
-
-    @property
-    def context(self) -> trace_api.SpanContext:
-        """The same as ``get_span_context()``."""
-        return self._context
-
-    @property
-    def kind(self) -> trace_api.SpanKind:
-        """Its kind."""
-        return self._kind
-
-    @property
-    def parent(self) -> trace_api.SpanContext | None:
-        """The parent's context; ``None`` for a root."""
-        return self._parent
-
-    @property
-    def start_time(self) -> int:
-        """Nanoseconds since 1970."""
-        return self._start_time
-
-    @property
-    def end_time(self) -> int | None:
-        """Nanoseconds since 1970; ``None`` while it runs."""
-        return self._end_time
-
-    @property
-    def status(self) -> trace_api.Status:
-        """Its status."""
-        return self._status
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """Its attributes, read-only."""
-        return MappingProxyType(self._attributes)
-
-    @property
-    def events(self) -> Sequence[sdk.Event]:
-        """Its events."""
-        return tuple(self._events)
-
-    @property
-    def links(self) -> Sequence[trace_api.Link]:
-        """Its links."""
-        return tuple(self._links)
-
-    @property
-    def dropped_attributes(self) -> int:
-        """Attributes beyond the limit."""
-        return self._dropped
-
-    @property
-    def dropped_events(self) -> int:
-        """Events beyond the limit."""
-        return self._event_count - len(self._events)
-
-    @property
-    def dropped_links(self) -> int:
-        """Links beyond the limit."""
-        return self._link_count - len(self._links)
-
-    @property
-    def resource(self) -> Resource:
-        """The provider's Resource of this process."""
-        return self.tracer.resource
-
-    @property
-    def instrumentation_scope(self) -> InstrumentationScope:
-        """Who made it."""
-        return self.tracer.scope
-
-    @property
-    def instrumentation_info(self) -> InstrumentationInfo:
-        """The deprecated form of ``instrumentation_scope``."""
-        warnings.warn(
-            "You should use instrumentation_scope. Deprecated since version 1.11.1.", DeprecationWarning, stacklevel=2
-        )
-        return self.tracer.instrumentation_info
-
-    def is_recording(self) -> bool:
-        """Whether it runs."""
-        return self._end_time is None
-
-    def to_json(self, indent: int | None = 4) -> str:
-        """As the SDK writes it."""
-        written: str = self.frozen().to_json(indent)
-        return written
-
-    def frozen(self) -> sdk.ReadableSpan:
-        """A copy in the SDK's own type."""
-        return sdk.ReadableSpan(
-            name=self._name,
-            context=self._context,
-            parent=self._parent,
-            resource=self.resource,
-            attributes=values.bounded(self._attributes, self._dropped),
-            events=_bounded_list(self._events, self.dropped_events),
-            links=_bounded_list(self._links, self.dropped_links),
-            kind=self._kind,
-            instrumentation_info=self.tracer.instrumentation_info,
-            status=self._status,
-            start_time=self._start_time,
-            end_time=self._end_time,
-            instrumentation_scope=self.tracer.scope,
-        )
 
     # What is written -------------------------------------------------------------------------------------------------
 
@@ -296,6 +162,14 @@ class Span(trace_api.Span, sdk.ReadableSpan):
         if len(links) > self.tracer.most_links:
             del links[:1]
 
+    def _link_all(self, links: Sequence[trace_api.Link]) -> None:
+        try:
+            for link in links:
+                if link is not None:
+                    self._link(link.context, link.attributes)
+        except Exception as exc:  # something that is no link
+            faults.fault("reading links", exc)
+
     def _bounded(self, attributes: Mapping[str, Any] | None, most: int) -> Any:
         """Attributes of an event or link: copied, cleaned, within the limits, immutable."""
         target: dict[str, Any] = {}
@@ -354,7 +228,7 @@ class Span(trace_api.Span, sdk.ReadableSpan):
         kept: dict[str, Any] = {}
         tracer = self.tracer
         dropped = values.merge(kept, described, tracer.most_event_attributes, tracer.longest_value)
-        self._event(EVENT_EXCEPTION, values.bounded(kept, dropped), timestamp)
+        self._event(o.EVENT_EXCEPTION, values.bounded(kept, dropped), timestamp)
         around = self.operation or operations.current()
         if around is not None:
             around.noticed(exception)
@@ -412,16 +286,17 @@ class Span(trace_api.Span, sdk.ReadableSpan):
         if operation is None:
             self._attributes = values.redacted_all(self._attributes)
         else:
-            # Its own attributes are cleaned when they are set; others may have added some.
+            # Its own attributes are cleaned when they are set; others may have added some. Equal is told by identity.
             clean = operation.attributes
-            self._attributes = {
-                key: value if clean.get(key) is value else values.redacted(key, value)
-                for key, value in list(self._attributes.items())
-            }
+            copy = dict(self._attributes)
+            if copy != clean:
+                own = {key: value for key, value in copy.items() if clean.get(key) is value}
+                copy = values.redacted_all(copy) | own
+            self._attributes = copy
         self._name = values.clean_text(self._name)
         description = self._status.description
         if description:
-            self._status = _Status(self._status.status_code, redaction.scrub(description))
+            self._status = _Status(self._status.status_code, redaction.scrub_message(description))
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -437,6 +312,37 @@ class Span(trace_api.Span, sdk.ReadableSpan):
         if status:
             self.set_status(_Status(_StatusCode.ERROR, f"{type(exc).__name__}: {_message(exc)}"))
 
+    def to_finish(self) -> Finish:
+        """What the journal keeps of it, once it has ended: what it holds is redacted then, and does not change."""
+        context, parent, operation, status, kind = self._context, self._parent, self.operation, self._status, self._kind
+        state = context.trace_state
+        end_time = self._end_time
+        return Finish(
+            context.trace_id.to_bytes(16, "big"),
+            context.span_id,
+            0 if parent is None else parent.span_id,
+            parent is not None and parent.is_remote,
+            int(context.trace_flags),
+            "" if state is trace_api.DEFAULT_TRACE_STATE else state.to_header(),
+            self.tracer.number,
+            o.SPAN.key if operation is None else operation.kind.key,
+            kind.value if kind is not _INTERNAL and isinstance(kind, trace_api.SpanKind) else o.INTERNAL,
+            self._name,
+            self._start_time,
+            self._start_time if end_time is None else end_time,
+            self._attributes,
+            0 if status is UNSET else status.status_code.value,
+            "" if status is UNSET else status.description or "",
+            "" if operation is None else operation.outcome,
+            None if operation is None else operation.error,
+            list(map(_event_entry, self._events)),
+            list(map(_link_entry, self._links)),
+            (self._dropped, self._event_count - len(self._events), self._link_count - len(self._links)),
+            {} if operation is None else operation.facts,
+            1 if operation is None else operation.attempt,
+            operation is None or operation.terminal,
+        )
+
 
 sdk.Span.register(Span)
 
@@ -448,7 +354,18 @@ def _message(exc: BaseException) -> str:
         return f"<unprintable {type(exc).__name__} object>"
 
 
-def _bounded_list(items: Sequence[Any], dropped: int) -> Any:
-    made = BoundedList.from_seq(None, items)
-    made.dropped = dropped
-    return made
+def _event_entry(event: sdk.Event) -> SpanEvent:
+    return SpanEvent(event.name, event.timestamp, dict(event.attributes or {}), event.dropped_attributes)
+
+
+def _link_entry(link: trace_api.Link) -> SpanLink:
+    context = link.context
+    return SpanLink(
+        # Masked: another process's ids may be anything.
+        (context.trace_id & _TRACE_IDS).to_bytes(16, "big"),
+        context.span_id & _SPAN_IDS,
+        int(context.trace_flags),
+        context.trace_state.to_header(),
+        dict(link.attributes or {}),
+        link.dropped_attributes,
+    )

@@ -7,11 +7,14 @@ What is kept equals what the SDK keeps, with three exceptions, all promises of o
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 
 from posemon_otel import redaction
+from posemon_otel.redaction import keys
+from posemon_otel.semconv.attributes import METADATA_KEYS
 
 logger = logging.getLogger("opentelemetry.sdk.trace")
 """The SDK's own, so that what users filter there is filtered here."""
@@ -19,7 +22,12 @@ logger = logging.getLogger("opentelemetry.sdk.trace")
 UNLIMITED: Final = sys.maxsize
 
 _PLAIN: Final = frozenset((bool, int, float, type(None)))
+_NO_SECRET: Final = (keys.PLAIN, keys.TEXT)
+_FIXED: Final = frozenset((bool, float))
+"""Types whose values pass under any key but a secret's; an integer may have too many bits."""
 _INT64: Final = 1 << 63
+_SHORT: Final = 12
+"""Characters; the shortest prompt that redaction remembers."""
 _DEEPEST: Final = 8
 """Levels of a nested value; what lies deeper becomes text."""
 _ROOM: Final = 64 * 1024
@@ -38,7 +46,7 @@ def kept(value: Any, longest: int) -> Any:
     """
     kind = type(value)
     if kind is str:
-        return value if len(value) <= longest else value[:longest]
+        return value if len(value) <= longest else _cut(value, longest)
     if kind in _PLAIN:
         return value
     try:
@@ -60,7 +68,9 @@ class _Part:
         self._room -= 1
         if isinstance(value, str):
             # Of a subclass, such as an enumeration's member, the text alone is kept.
-            text = str.__str__(value)[: self._longest]
+            text = str.__str__(value)
+            if len(text) > self._longest:
+                text = _cut(text, self._longest)
             self._room -= len(text)
             return text
         if value is None or isinstance(value, bool):
@@ -98,6 +108,11 @@ class _Part:
         return parts
 
 
+def _cut(text: str, longest: int) -> str:
+    """Scrubbed before it is cut: half a secret is not known for one."""
+    return redaction.scrub(text[: longest + 1024])[:longest]
+
+
 def _speaks(value: object) -> bool:
     """Whether its text says something, unlike ``<object object at 0x...>``."""
     kind: Any = type(value)
@@ -129,27 +144,43 @@ def merge(target: dict[str, Any], attributes: Mapping[str, Any], most: int, long
     Returns:
         How many attributes were dropped.
     """
-    if not most:
-        return len(attributes)
-    dropped = 0
+    if (
+        type(attributes) is dict
+        and len(target) + len(attributes) <= most
+        and target.keys().isdisjoint(attributes)
+        and _as_they_are(attributes, longest)
+    ):
+        target.update(attributes)
+        return 0
+    return _merge_one_by_one(target, attributes, most, longest)
+
+
+def _as_they_are(attributes: dict[Any, Any], longest: int) -> bool:
+    """Whether all can be kept as they are, which is the rule."""
     for key, value in attributes.items():
+        if type(key) is not str or not key:
+            return False
         kind = type(value)
         if kind is str:
             if len(value) > longest:
-                value = value[:longest]  # noqa: PLW2901 - a loop over pairs, rewritten in place, is what is quick
+                return False
         elif kind not in _PLAIN:
-            value = kept(value, longest)  # noqa: PLW2901
-        if type(key) is not str or not key:
-            name = key_of(key)
-            if name is None:
-                dropped += 1
-                continue
-            key = name  # noqa: PLW2901
-        if key in target:
-            target.pop(key, None)
-        elif len(target) >= most:
+            return False
+    return True
+
+
+def _merge_one_by_one(target: dict[str, Any], attributes: Mapping[Any, Any], most: int, longest: int) -> int:
+    if not most:
+        return len(attributes)
+    dropped = 0
+    for name, value in attributes.items():
+        key = name if type(name) is str and name else key_of(name)
+        if key is None:
+            dropped += 1
+            continue
+        if target.pop(key, key) is key and len(target) >= most:  # it was not there, and there is no room
             dropped += drop_oldest(target)
-        target[key] = value
+        target[key] = kept(value, longest)
     return dropped
 
 
@@ -166,21 +197,42 @@ def drop_oldest(target: dict[str, Any]) -> int:
 
 
 def redacted(key: str, value: Any) -> Any:
-    """What may leave of another library's attribute. Never raises."""
+    """What may leave of another library's attribute: by its key, text scrubbed. Never raises."""
     kind = type(value)
     if kind is tuple:
         return tuple([redacted(key, part) for part in value])
-    if kind is dict:
-        return {clean_text(name): redacted(name, part) for name, part in value.items()}
-    if value is None:
-        return None
+    if kind is dict and keys.treatment(key) in _NO_SECRET:
+        return redacted_all(value)
     return redaction.clean_foreign(key, value)
 
 
 def redacted_all(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """``redacted`` for each attribute."""
+    """``redacted`` for each attribute; the commonest values on a shorter way."""
+    clean = {}
     # A list of them first: another thread may still set one.
-    return {clean_text(key): redacted(key, value) for key, value in list(attributes.items())}
+    for key, value in list(attributes.items()):
+        kind = type(value)
+        if key in METADATA_KEYS:
+            if kind is str:
+                if not value.isascii() or "@" in value or "://" in value:
+                    value = redacted(key, value)  # noqa: PLW2901
+            elif kind not in _FIXED and not (kind is int and -_INT64 <= value < _INT64):
+                value = redacted(key, value)  # noqa: PLW2901
+            clean[key] = value
+            continue
+        treatment = keys.treatment(key)
+        if kind is str and treatment == keys.TEXT:
+            value = _scrub_short(value) if len(value) < _SHORT else redaction.scrub(value)  # noqa: PLW2901
+        elif treatment == keys.SECRET or not (kind in _FIXED or (kind is int and -_INT64 <= value < _INT64)):
+            value = redacted(key, value)  # noqa: PLW2901
+        clean[clean_text(key)] = value
+    return clean
+
+
+@lru_cache(1024)
+def _scrub_short(text: str) -> str:
+    """Methods, hosts, states: the same few texts again and again, too short to be a prompt that is found out later."""
+    return redaction.scrub(text)
 
 
 def bounded(attributes: Mapping[str, Any], dropped: int = 0) -> BoundedAttributes:

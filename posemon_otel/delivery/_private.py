@@ -1,0 +1,46 @@
+"""The underscore names of OpenTelemetry that this package uses: the whole list, each with its reason.
+
+A test walks the syntax tree of the package and refuses any other. Where a name can be asked for softly it is, by the
+functions here, so that a release of the SDK that drops it costs a feature and not a crash.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import SpanProcessor, Tracer
+
+NAMES: Final[dict[str, str]] = {
+    "opentelemetry._logs": "the API of logs has no public module yet",
+    "opentelemetry.sdk._logs": "nor has the SDK of logs",
+    "opentelemetry.sdk._logs.export": "nor have its exporters",
+    "_SUPPRESS_INSTRUMENTATION_KEY": "key of suppressed instrumentation; only a contrib package has a function for it",
+    "_tracer_metrics": "`otel.sdk.span.started` and `.live`, which the SDK's tracer counts and alone may switch on",
+    "_is_enabled": "whether a tracer configurator has switched a tracer off",
+    "_on_ending": "a hook of span processors that may yet become public",
+}
+
+
+def start_metrics(tracer: Tracer) -> Callable[[Any, Any], Callable[[], None]] | None:
+    """Counts a started span, given its parent's context and the decision; what it returns counts the end."""
+    metrics = getattr(tracer, "_tracer_metrics", None)
+    if metrics is None or type(metrics).__name__.startswith("NoOp"):
+        return None
+    counted: Callable[[Any, Any], Callable[[], None]] = metrics.start_span
+    return counted
+
+
+def enabled(tracer: Tracer) -> Callable[[], bool]:
+    """Whether a tracer makes spans, to be asked at each."""
+    asked: Callable[[], bool] = getattr(tracer, "_is_enabled", _always)
+    return asked
+
+
+def on_ending(processor: SpanProcessor) -> Callable[[Any], None] | None:
+    """The processor's hook where it has one of its own."""
+    hook: Callable[[Any], None] | None = getattr(processor, "_on_ending", None)
+    inherited = getattr(SpanProcessor, "_on_ending", None)
+    return None if getattr(hook, "__func__", None) is inherited else hook
+
+
+def _always() -> bool:
+    return True
