@@ -114,13 +114,11 @@ def _received(job: Any, worker: Any, hook: Hook) -> Any:
     """The operation of a job that is to be processed; None where it is nobody's business. Never raises."""
     try:
         made = job.attemptsMade
-        began = job.processedOn or time.time() * 1000
         attributes = {
             **_messaging("process", worker.name, job.id),
             "worker_id": worker.workerName or worker.id,
             "attempt": made + 1,
-            # Of a retry nobody has written down since when it has been waiting.
-            "queue_wait": None if made else max(0.0, began - job.timestamp - (job.delay or 0)) / 1000,
+            "queue_wait": _wait(job),
         }
         producer = _w3c.extract(_carrier(job.opts), Context())
         sent_by = trace.get_current_span(producer).get_span_context()
@@ -135,6 +133,15 @@ def _received(job: Any, worker: Any, hook: Hook) -> Any:
     except Exception as exc:
         fault("reading a BullMQ job", exc)
         return None
+
+
+def _wait(job: Any) -> float | None:
+    """Seconds from enqueued, or from due where the job was delayed, to begun; the two clocks may disagree."""
+    if job.attemptsMade or job.attemptsStarted > 1:
+        return None  # since when a job waits for its next turn is written nowhere
+    due = job.timestamp + (job.opts.get("delay") or 0)  # `job.delay` is reset when it is due
+    began = job.processedOn or time.time() * 1000
+    return float(max(0.0, began - due)) / 1000
 
 
 def _carrier(opts: Any) -> dict[str, str]:

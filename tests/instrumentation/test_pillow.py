@@ -142,7 +142,7 @@ def test_a_path_is_told_only_as_a_hash(image, tmp_path):
 
 def test_subclasses_save_through_super(telemetry, image, tmp_path):
     class Mine(Image.Image):
-        def save(self, fp, format=None, **params):  # noqa: A002 - Pillow's name
+        def save(self, fp, format=None, **params):
             super().save(fp, format, **params)
 
     mine = Mine()
