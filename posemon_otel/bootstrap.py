@@ -7,7 +7,7 @@ import atexit
 import threading
 from typing import TYPE_CHECKING, Any
 
-from posemon_otel import operation, settings
+from posemon_otel import operation, redaction, settings
 from posemon_otel.faults import fault, logger
 from posemon_otel.settings import Settings
 from posemon_otel.version import __version__
@@ -195,7 +195,7 @@ def _resource(chosen: Settings) -> Any:
         import uuid
 
         resource = resource.merge(Resource({"service.instance.id": str(uuid.uuid4())}))
-    return resource
+    return Resource(redaction.clean_attributes(resource.attributes), resource.schema_url)
 
 
 def _view(chosen: Settings) -> Any:

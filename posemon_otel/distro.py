@@ -1,4 +1,4 @@
-"""Zero-code: what ``opentelemetry-instrument`` finds under ``opentelemetry_distro`` and ``opentelemetry_configurator``."""
+"""Zero-code: what `opentelemetry-instrument` finds under `opentelemetry_distro` and `opentelemetry_configurator`."""
 
 import os
 from typing import Any

@@ -142,7 +142,11 @@ class Span(SpanView, trace_api.Span):
     def _event(self, name: str, attributes: Any, timestamp: int | None) -> None:
         events = self._events
         self._event_count += 1
-        events.append(sdk.Event(values.clean_text(name), attributes, self._now() if timestamp is None else timestamp))
+        events.append(
+            sdk.Event(
+                redaction.scrub(values.clean_text(name)), attributes, self._now() if timestamp is None else timestamp
+            )
+        )
         if len(events) > self.tracer.most_events:
             del events[:1]
 
@@ -293,7 +297,7 @@ class Span(SpanView, trace_api.Span):
                 own = {key: value for key, value in copy.items() if clean.get(key) is value}
                 copy = values.redacted_all(copy) | own
             self._attributes = copy
-        self._name = values.clean_text(self._name)
+        self._name = redaction.scrub(values.clean_text(self._name))
         description = self._status.description
         if description:
             self._status = _Status(self._status.status_code, redaction.scrub_message(description))
