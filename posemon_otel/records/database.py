@@ -72,7 +72,9 @@ def _sqlite_engine(address: URL, options: dict[str, Any]) -> Engine:
             raise DatabaseError(
                 f"{options[_SETTING]}: cannot make the folder {path.parent}: {error.strerror}; choose another"
             ) from None
-    engine = create_engine(address, connect_args={"timeout": CONNECT_SECONDS}, execution_options=options)
+    engine = create_engine(
+        address, connect_args={"timeout": CONNECT_SECONDS}, execution_options=options, pool_timeout=CONNECT_SECONDS
+    )
     read_only = options[_READ_ONLY]
 
     @event.listens_for(engine, "connect")

@@ -69,7 +69,7 @@ def _words(row: GenerationRow) -> dict[str, Any]:
     """What an attempt says about itself."""
     return {
         "startedAt": clean.moment(row.started_at),
-        "completedAt": clean.moment(row.completed_at),
+        "completedAt": None if generation_phase(row) == RUNNING else clean.moment(row.completed_at),
         "posesCompleted": clean.count(row.poses_completed),
         "posesFailed": clean.count(row.poses_failed),
         "errorMessage": clean.cleaned_text(row.error_message),

@@ -23,6 +23,7 @@ from posemon_otel.records.results import (
 from posemon_otel.records.rows import EventRow
 from posemon_otel.records.source import Source, inspected
 from posemon_otel.records.tables import generation_events, users
+from posemon_otel.redaction import translate
 
 
 class MetricsService:
@@ -190,7 +191,7 @@ class MetricsService:
             type: ``generation_started`` and its kin, or a dotted name.
             generation_id: What it is about.
             user_id: Who it is about.
-            **metadata: JSON values.
+            **metadata: Named and redacted as in ``posemon_otel.record_event``.
 
         Returns:
             The event's id.
@@ -201,7 +202,7 @@ class MetricsService:
         with self._asked() as (_, source):
             if not source.ours:
                 raise DatabaseError("events: expected posemon's own database; the application's is never written")
-        row = EventRow(str(uuid4()), type, generation_id, user_id, datetime.now(UTC), metadata)
+        row = EventRow(str(uuid4()), type, generation_id, user_id, datetime.now(UTC), translate(metadata))
         with writing(self._engine) as connection:
             writes.insert_new(connection, generation_events, [writes.event_values(row)])
         return row.id

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -101,14 +102,24 @@ def test_a_reader_makes_no_file_and_writes_nothing(tmp_path, url, engine):
 
 
 def test_paths_with_odd_characters(tmp_path):
-    path = tmp_path / "a b%20c#é.db"
-    engine = records.connect(f"sqlite:///{path}")
+    url = f"sqlite:///{tmp_path}/a b%25c#é.db"  # in an address a percent sign is %25
+    engine = records.connect(url)
     records.upgrade(engine)
     engine.dispose()
-    assert path.is_file()
-    reader = records.connect(f"sqlite:///{path}", read_only=True)
+    assert (tmp_path / "a b%c#é.db").is_file()
+    reader = records.connect(url, read_only=True)
     assert records.check(reader).current
     reader.dispose()
+
+
+def test_all_connections_in_use(engine, monkeypatch):
+    monkeypatch.setattr(engine.pool, "_timeout", 0.05)
+    with ExitStack() as held:
+        for _ in range(engine.pool.size() + 10):
+            held.enter_context(engine.connect())
+        with pytest.raises(records.DatabaseError, match="all connections are in use; try again"):
+            records.ping(engine)
+    records.ping(engine)
 
 
 def test_a_reader_sees_one_moment(engine):

@@ -83,6 +83,13 @@ def test_other_tables_do_not_disturb(bare):
     assert records.check(bare).current
 
 
+def test_an_upgrade_that_was_broken_off_before_its_first_table(bare):
+    execute(bare, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    assert records.check(bare).state == "empty"
+    records.upgrade(bare)
+    assert records.check(bare).current
+
+
 def test_several_at_once(url):
     """Workers that start together upgrade together; the second finds it done."""
     engines = [records.connect(url) for _ in range(4)]

@@ -150,8 +150,12 @@ def test_who_is_right(engine, rows, status, attempt):
 
 
 def test_an_attempt_with_others_to_come_ends_nothing(engine):
-    write(engine, GenerationRow("g", "failed", terminal=False, started_at=T0, completed_at=at(3)))
-    assert latest(engine).status == "processing"
+    failed = GenerationRow("g", "failed", terminal=False, started_at=T0, completed_at=at(3), error_type="TIMEOUT_ERROR")
+    write(engine, running(), failed)
+    row = latest(engine)
+    assert (row.status, row.completed_at, row.error_type) == ("processing", None, None)
+    with records.reading(engine) as connection:
+        assert connection.execute(select(tables.generation_facts.c.error_type)).scalar() == "TIMEOUT_ERROR"
 
 
 _ROWS = st.lists(
@@ -249,7 +253,17 @@ def test_values_that_a_database_would_refuse(engine):
         "failed", error_message="nul \0 and half an emoji \ud83d", expected_poses=2**70, poses_failed=-1,
         credits_charged=2**40, avg_generation_time=float("inf"), total_processing_time=float("nan"), user_id="u\0",
     )  # fmt: skip
-    records.RecordWriter(engine).write([odd], events=[EventRow("e", "x", None, None, T0, {"a": {1, 2}})])
+    metadata = {"n": float("nan"), "t": "a\0\ud800b", "d": {"x": (1, 2**70), 5: T0}, "s": {7}, "o": UTC, "b": True}
+    records.RecordWriter(engine).write([odd], events=[EventRow("e", "x", None, None, T0, metadata)])
+    (event,) = dump(engine)["generation_events"]
+    assert event[-1] == {
+        "n": None,
+        "t": "a\ufffd?b",
+        "d": {"x": [1, str(2**70)], "5": T0.isoformat()},
+        "s": [7],
+        "o": "UTC",
+        "b": True,
+    }
     row = latest(engine)
     assert (row.user_id, row.expected_poses, row.poses_failed) == ("u\ufffd", 2**31 - 1, 0)
     assert (row.credits_charged, row.avg_generation_time, row.total_processing_time) == (2**31 - 1, None, None)
