@@ -3,6 +3,10 @@
 The replacement is a function of the original's own sort (`async def` for `async def`, a generator for a generator),
 with its name, signature and attributes: what asks `inspect`, pickles by name, binds, overrides or calls `super()` finds
 what was there before. What the library raises passes through untouched, and what we raise never gets out.
+
+These are plain functions and no proxies of wrapt's: `Client.method is Client.method` stays true (code that looks for
+overridden methods asks that), they pickle, and a call that is not watched costs a third
+(`tests/benchmarks/patching.py`).
 """
 
 from __future__ import annotations
