@@ -1,0 +1,35 @@
+"""What every test gets: faults of ours are raised, and process-wide state is put back."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from posemon_otel import clock, events, faults, operation, settings
+from posemon_otel.tracker import performance_tracker
+from tests.support import Recording
+
+faults.strict = True
+
+
+@pytest.fixture(autouse=True)
+def _process_state() -> Iterator[None]:
+    """Puts back what a test has changed; what fixtures of a wider scope have set stays."""
+    chosen, sink, clocks = settings._current, operation.sink(), (clock.wall_ns, clock.monotonic_ns)
+    callbacks, strict = list(events._callbacks), faults.strict
+    yield
+    settings.use(chosen)
+    operation.use(sink)
+    clock.use(*clocks)
+    events._callbacks[:] = callbacks
+    faults.strict = strict
+
+
+@pytest.fixture
+def recording() -> Iterator[Recording]:
+    """A sink in memory, in use for the length of the test."""
+    sink, before = Recording(), operation.sink()
+    operation.use(sink)
+    performance_tracker.reset()
+    yield sink
+    operation.use(before)
+    performance_tracker.reset()
