@@ -79,11 +79,10 @@ class Instruments:
         for metric in made_of:
             if metric.only and finish.outcome not in metric.only:
                 continue
-            value = (
-                finish.seconds if metric.value == m.DURATION else 1 if metric.value == m.ONE else own.get(metric.value)
-            )
-            if value is not None:
-                self._add(metric, value, {key: own[key] for key in metric.attributes if key in own}, context)
+            values = finish.facts.get(m.STEPS, ()) if metric.value == m.STEPS else (_value(metric.value, finish),)
+            for value in values:
+                if value is not None:
+                    self._add(metric, value, {key: own[key] for key in metric.attributes if key in own}, context)
         if finish.error is not None and not finish.error.recorded and finish.outcome in o.FAILED_OUTCOMES:
             self._add(m.ERRORS, 1, {key: own[key] for key in m.ERRORS.attributes if key in own}, context)
 
@@ -97,6 +96,12 @@ class Instruments:
             instrument.record(value, attributes, context=context)
         else:
             instrument.add(value, attributes, context=context)
+
+
+def _value(source: str, finish: Finish) -> Any:
+    if source == m.DURATION:
+        return finish.seconds
+    return 1 if source == m.ONE else finish.attributes.get(source)
 
 
 def _context(trace_id: bytes, span_id: int, flags: int) -> Context:

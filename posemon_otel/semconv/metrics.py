@@ -10,6 +10,9 @@ COUNTER, UP_DOWN_COUNTER, HISTOGRAM, GAUGE = "counter", "updowncounter", "histog
 DURATION = "duration"
 """Value source: seconds between start and end, by the monotonic clock."""
 
+STEPS = "step_seconds"
+"""Value source: the fact that lists how long each diffusion step took, a point a step."""
+
 ONE = "one"
 """Value source: 1 a finished operation."""
 
@@ -30,7 +33,7 @@ class Metric(NamedTuple):
         prometheus: Name after the collector's or a scraper's translation.
         meaning: One line.
         kinds: Keys of the operations that it is made from; empty where something else observes it.
-        value: ``duration``, ``one``, or the attribute that holds the value.
+        value: ``duration``, ``one``, ``step_seconds``, or the attribute that holds the value.
         only: Outcomes for which a point is made; empty for all.
         buckets: Upper bounds of a histogram, in the unit.
     """
@@ -187,6 +190,8 @@ METRICS: tuple[Metric, ...] = (
         (a.GEN_AI_REQUEST_MODEL,),
         "pose_diffusion_step_duration_seconds",
         "how long one diffusion step took",
+        _IMAGE,
+        STEPS,
         buckets=STEP_SECONDS,
     ),
     Metric(
