@@ -84,7 +84,8 @@ class RecordWriter:
                     raise DatabaseError(f"POSEMON_DATABASE_URL: expected posemon's own database, but {state.problem}")
             _write_generations(connection, list(generations))
             _write_poses(connection, list(poses))
-            insert_new(connection, generation_events, [event_values(row) for row in events])
+            in_order = sorted(events, key=lambda row: row.id)  # as with ids everywhere: two writers must not cross
+            insert_new(connection, generation_events, [event_values(row) for row in in_order])
         self._checked = True
 
 
