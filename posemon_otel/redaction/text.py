@@ -91,7 +91,7 @@ _RULES = (
 _Compiled = tuple[tuple[str, ...], Callable[..., str], str | Callable[[re.Match[str]], str]]
 
 _QUOTED = r"(?<!\w)\"[^\"\n]{24,}\"(?!\w)|(?<!\w)'[^'\n]{24,}'(?!\w)"
-_MOST_PROMPTS, _LEAST_PROMPT, _HEAD = 16, 12, 64
+_MOST_PROMPTS, _LEAST_PROMPT, _HEAD = 16, 12, 32
 _prompts: tuple[tuple[str, str], ...] = ()
 """How a prompt begins, since a message may cut what it quotes; and the prompt."""
 

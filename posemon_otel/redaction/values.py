@@ -31,6 +31,7 @@ MOST_ITEMS = 128
 
 _MOST_KEY = 256
 _MOST_DEPTH = 4
+_NUMBERS = frozenset((bool, int, float))
 LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
 
 
@@ -89,7 +90,7 @@ def clean_key(key: object) -> str:
 def by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
     """The clean value of an attribute, by what its key says it is; text has at most ``limit`` characters."""
     what = k.treatment(key)
-    if what in (k.PLAIN, k.TEXT) or value is None or (what != k.SECRET and isinstance(value, (bool, int, float))):
+    if what in (k.PLAIN, k.TEXT) or value is None or (what != k.SECRET and type(value) in _NUMBERS):
         return clean(value, limit, free_text=what != k.PLAIN, depth=depth)
     if what in (k.SECRET, k.QUERY):
         return REDACTED

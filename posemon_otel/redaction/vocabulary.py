@@ -56,8 +56,10 @@ def _translate(attributes: dict[str, Value], name: str, value: object, limit: in
 
 def _prompt(attributes: dict[str, Value], name: str, value: object, limit: int) -> None:
     """The length of one prompt or of a batch of them, and what the settings ask for beside it."""
-    cleaned = value if isinstance(value, (str, list, tuple)) else str(clean(value, limit, free_text=False))
-    prompts = [cleaned] if isinstance(cleaned, str) else [item for item in cleaned if isinstance(item, str)]
+    if type(value) is list or type(value) is tuple:
+        prompts = [item for item in value if type(item) is str]
+    else:
+        prompts = [value if type(value) is str else str(clean(value, limit, free_text=False))]
     for prompt in prompts:
         remember_prompt(prompt)
     attributes[a.PROMPTS[name]] = sum(map(len, prompts))
