@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select
 
@@ -14,6 +14,16 @@ from posemon_otel.records.columns import as_utc
 from posemon_otel.records.database import writing
 from posemon_otel.records.results import SampleSummary
 from posemon_otel.records.rows import GenerationRow, PoseRow, pose_row_id
+from posemon_otel.records.sample_data import (
+    CAUSES,
+    LIBRARY,
+    MODELS,
+    OUTAGES,
+    USUAL_FAILURES,
+    WHOLE_FAILURES,
+    Cause,
+    LibraryPose,
+)
 from posemon_otel.records.tables import (
     generated_poses,
     generation_facts,
@@ -25,8 +35,9 @@ from posemon_otel.records.tables import (
     users,
 )
 from posemon_otel.semconv import errors
-from posemon_otel.semconv.errors import ErrorType
 from posemon_otel.semconv.operations import COMPLETED, FAILED, PARTIAL, PENDING
+
+__all__ = ["DAYS", "ENDS_BEFORE", "LIBRARY", "LibraryPose", "add_library", "remove_sample", "write_sample"]
 
 CREDITS_A_POSE = 30
 CREDITS_BACKGROUND = 10
@@ -36,79 +47,6 @@ ENDS_BEFORE = timedelta(minutes=2)
 
 _USER_PREFIX = "sample-user-"
 _MEAN_PER_HOUR = 6.0
-
-
-class LibraryPose(NamedTuple):
-    """A pose that users can pick.
-
-    Attributes:
-        id: Its id.
-        name: Its name.
-        category: Its category's name, which serves as the category's id too.
-    """
-
-    id: str
-    name: str
-    category: str
-
-
-LIBRARY: tuple[LibraryPose, ...] = tuple(
-    LibraryPose(f"{category}-{name}".replace(" ", "-"), name, category)
-    for category, names in {
-        "standing": ("arms crossed", "contrapposto", "hands on hips", "leaning"),
-        "sitting": ("cross-legged", "on a chair", "on a step"),
-        "action": ("high kick", "jump", "run", "throw"),
-        "dance": ("arabesque", "spin"),
-        "everyday": ("reading", "waving", "writing"),
-    }.items()
-    for name in names
-)
-
-
-class _Model(NamedTuple):
-    name: str
-    provider: str
-    weight: float
-    seconds: float
-
-
-_MODELS = (
-    _Model("black-forest-labs/FLUX.1-dev", "hf-inference", 0.68, 13.0),
-    _Model("black-forest-labs/FLUX.1-schnell", "hf-inference", 0.22, 4.5),
-    _Model("black-forest-labs/FLUX.1-Kontext-dev", "fal-ai", 0.10, 21.0),
-)
-
-
-class _Cause(NamedTuple):
-    type: ErrorType
-    reason: str
-    message: str
-    weight: float
-
-
-_CAUSES = (
-    _Cause(ErrorType.FLUX_API_ERROR, errors.RATE_LIMITED, "FLUX answered 429 Too Many Requests", 22),
-    _Cause(ErrorType.FLUX_API_ERROR, errors.MODEL_LOADING, "FLUX answered 503: the model is loading", 14),
-    _Cause(ErrorType.FLUX_API_ERROR, errors.SERVER_ERROR, "FLUX answered 500", 10),
-    _Cause(ErrorType.FLUX_API_ERROR, errors.CONTENT_POLICY, "FLUX refused the prompt: content policy", 6),
-    _Cause(ErrorType.TIMEOUT_ERROR, errors.TIMEOUT, "no answer within 120 s", 16),
-    _Cause(ErrorType.NETWORK_ERROR, errors.CONNECTION, "connection reset by peer", 9),
-    _Cause(ErrorType.STORAGE_ERROR, errors.QUOTA, "no space left on the volume", 4),
-    _Cause(ErrorType.STORAGE_ERROR, errors.SERVER_ERROR, "the bucket answered 500", 6),
-    _Cause(ErrorType.CONTROLNET_ERROR, errors.BAD_REQUEST, "the pose map has no keypoints", 5),
-    _Cause(ErrorType.VALIDATION_ERROR, errors.BAD_REQUEST, "width must be a multiple of 16", 4),
-    _Cause(ErrorType.CREDIT_ERROR, errors.QUOTA, "not enough credits", 3),
-    _Cause(ErrorType.UNKNOWN_ERROR, errors.UNKNOWN, "the worker failed", 2),
-)
-
-_USUAL_FAILURES = 0.009  # of poses, one by one
-_WHOLE_FAILURES = 0.014  # of generations, all their poses for one cause
-_OUTAGES: tuple[tuple[float, float, float, int], ...] = (
-    # days ago, hours long, share of poses that fail, index of the cause
-    (23.4, 1.5, 0.6, 6),
-    (12.3, 3.0, 0.75, 1),
-    (5.6, 2.0, 0.4, 4),
-)
 
 
 def add_library(engine: Engine, poses: Sequence[LibraryPose]) -> None:
@@ -250,16 +188,16 @@ def _rate(at: datetime) -> float:
     return _MEAN_PER_HOUR * daylight * (0.65 if at.weekday() >= 5 else 1.1)
 
 
-def _cause(random: Random, at: datetime, end: datetime) -> _Cause | None:
+def _cause(random: Random, at: datetime, end: datetime) -> Cause | None:
     ago = (end - at) / timedelta(days=1)
-    for days_ago, hours, share, index in _OUTAGES:
+    for days_ago, hours, share, index in OUTAGES:
         if days_ago - hours / 24 < ago <= days_ago and random.random() < share:
-            return _CAUSES[index]
-    return _any_cause(random) if random.random() < _USUAL_FAILURES else None
+            return CAUSES[index]
+    return _any_cause(random) if random.random() < USUAL_FAILURES else None
 
 
-def _any_cause(random: Random) -> _Cause:
-    return random.choices(_CAUSES, [cause.weight for cause in _CAUSES])[0]
+def _any_cause(random: Random) -> Cause:
+    return random.choices(CAUSES, [cause.weight for cause in CAUSES])[0]
 
 
 def _generation(
@@ -271,7 +209,7 @@ def _generation(
     library: Sequence[LibraryPose],
 ) -> tuple[dict[str, Any], list[PoseRow]]:
     user = random.choices(people, [1 / (rank + 1) for rank in range(len(people))])[0]
-    model = random.choices(_MODELS, [model.weight for model in _MODELS])[0]
+    model = random.choices(MODELS, [model.weight for model in MODELS])[0]
     expected = random.choices((1, 2, 3, 4, 6, 8), (24, 20, 14, 24, 10, 8))[0]
     price = CREDITS_A_POSE + (CREDITS_BACKGROUND if random.random() < 0.25 else 0)
     blank = {"id": generation_id, **merge.blank(created_at, begun_here=False)}
@@ -281,8 +219,8 @@ def _generation(
         return merge.merge(blank, asked), []
     started_at = at = created_at + timedelta(seconds=random.expovariate(1 / 6))
     poses: list[PoseRow] = []
-    causes: list[_Cause] = []
-    shared = _any_cause(random) if random.random() < _WHOLE_FAILURES else None
+    causes: list[Cause] = []
+    shared = _any_cause(random) if random.random() < WHOLE_FAILURES else None
     for index, picked in enumerate(random.choices(library, range(len(library), 0, -1), k=expected)):
         seconds = round(random.lognormvariate(math.log(model.seconds), 0.25), 3)
         cause = shared or _cause(random, at, end)
