@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 import uvicorn
