@@ -94,18 +94,27 @@ def start(app: ASGIApp, host: str = ADMIN_HOST.default, port: int = 0) -> Server
     return server
 
 
-def run(app: ASGIApp, host: str = ADMIN_HOST.default, port: int = ADMIN_PORT.default) -> None:
+def run(
+    app: ASGIApp,
+    host: str = ADMIN_HOST.default,
+    port: int = ADMIN_PORT.default,
+    *,
+    ready: Callable[[str], None] | None = None,
+) -> None:
     """Serves ``app`` until SIGINT or SIGTERM.
 
     Args:
         app: The app.
         host: Address to listen on.
         port: Port; 0 takes a free one.
+        ready: Called with ``http://host:port`` once connections are taken.
 
     Raises:
         ServeError: The port cannot be had, or the app did not start.
     """
     with _bind(host, port) as listening:
+        if ready is not None:
+            ready(f"http://{_in_url(host)}:{listening.getsockname()[1]}")
         server = uvicorn.Server(_config(app))
         try:
             server.run(sockets=[listening])
