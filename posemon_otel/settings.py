@@ -107,9 +107,8 @@ def choice(name: str, variables: str, default: str, meaning: str, *choices: str)
 def whole(
     name: str, variables: str, default: int, meaning: str, least: int = 0, most: float = float("inf")
 ) -> Setting[int]:
-    return Setting(
-        name, variables, _at_least(int, least, most), default, meaning, expected=f"a whole number, at least {least}"
-    )
+    bounds = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
+    return Setting(name, variables, _at_least(int, least, most), default, meaning, expected=f"a whole number, {bounds}")
 
 
 def seconds(name: str, variables: str, default: float, meaning: str, least: float = 0.0) -> Setting[float]:
@@ -284,6 +283,30 @@ PROMETHEUS_TOKEN = text(
 ALL: tuple[Setting[Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
 _BY_NAME = {setting.name: setting for setting in ALL}
 _PREFIX = "POSEMON_"
+_MOST_SHOWN = 80
+
+
+def _as_text(value: Any) -> str:
+    """An argument as a variable would hold it, so that both are checked alike."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ",".join(map(str, value))
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """A wrong value for a message: short, on one line, without what may be credentials."""
+    try:
+        shown = str(value).rpartition("@")[2]
+    except Exception:  # it cannot be printed, which is what is wrong with it
+        return f"an object of {type(value).__name__}"
+    return repr(shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + "...")
+
+
+def _unknown(variable: str, known: frozenset[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(variable, known, 1, 0.8)
+    return f"{variable}: no such setting; it is ignored" + (f" (is {near[0]} meant?)" if near else "")
 
 
 class Source(NamedTuple):
@@ -319,11 +342,9 @@ class Settings:
             raise TypeError(f"no such setting: {', '.join(unknown)}; known are {', '.join(sorted(_BY_NAME))}")
         for setting in ALL:
             self._values[setting.name] = self._resolve(setting, given, environ)
-        known = {variable for setting in ALL for variable in setting.variables}
+        known = frozenset(variable for setting in ALL for variable in setting.variables)
         self.problems += [
-            f"{name}: no such setting; it is ignored"
-            for name in sorted(environ)
-            if name.startswith(_PREFIX) and name not in known
+            _unknown(name, known) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known
         ]
 
     def _resolve(self, setting: Setting[Any], given: Mapping[str, Any], environ: Mapping[str, str]) -> Source:
@@ -331,17 +352,14 @@ class Settings:
             value, origin = given[setting.name], "argument"
         else:
             origin = next((name for name in setting.variables if environ.get(name, "").strip()), "default")
-            value = environ.get(origin, setting.default)
-        if not isinstance(value, str) or origin == "default":
-            value = _names(",".join(value)) if isinstance(value, (list, set)) else value
-            if type(value) is type(setting.default) or (isinstance(setting.default, float) and type(value) is int):
-                return Source(value, origin)
-            value = str(value)
+            value = environ.get(origin)
+        if origin == "default":
+            return Source(setting.default, origin)
         try:
-            return Source(setting.parse(value), origin)
-        except (ValueError, OverflowError):
-            shown = "a secret" if setting.secret else repr(value)
-            taken = repr(setting.default) if setting.default else "none"
+            return Source(setting.parse(_as_text(value)), origin)
+        except Exception:  # whatever an argument's own methods raise is a wrong value too
+            shown = "a secret" if setting.secret else _shown(value)
+            taken = "none" if setting.default in ("", ()) else repr(setting.default)
             where = setting.name if origin == "argument" else origin
             self.problems.append(f"{where}: expected {setting.expected}, got {shown}; using {taken}")
             return Source(setting.default, "default")
