@@ -5,6 +5,7 @@ The OpenTelemetry SDK is imported inside the functions: importing this module co
 
 import atexit
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from posemon_otel import operation, redaction, settings
@@ -90,6 +91,9 @@ def configure_with(chosen: Settings, **parts: Any) -> Handle:
         _handle = _set_up(chosen, parts)
         for problem in chosen.problems:
             logger.warning("%s", problem)
+        # Exporters' connections are closed by finalizers, all in one exit function, which is registered with the first
+        # finalizer. Exit functions run last in, first out: ours has to be registered after it.
+        weakref.finalize(_handle, int)
         atexit.register(_at_exit)
         return _handle
 

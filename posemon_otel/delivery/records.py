@@ -105,7 +105,7 @@ def _generation(finish: Finish) -> Any:
         error_reason=error.reason if error else None,
         error_message=error.message if error else "the process died" if interrupted else None,
         started_at=_time(finish.start),
-        completed_at=_time(finish.end) if finish.terminal else None,
+        completed_at=_time(finish.end),
         avg_generation_time=facts.get("avg_generation_time"),
         total_processing_time=finish.seconds,
         attempt=finish.attempt,
