@@ -184,10 +184,12 @@ class Journal:
         first = at = mark.low if start is None else start
         entries: list[Entry] = []
         room, damaged = max_bytes, 0
-        while room > 0 and len(entries) < max_entries:
+        while not entries or (room > 0 and len(entries) < max_entries):
             at = mark.skip(at)
             stop = mark.next_range(at)
-            allowed = min(room, stop.offset - at.offset) if stop and stop.segment == at.segment else room
+            allowed = max(room, 1)  # a head alone may have taken it all
+            if stop is not None and stop.segment == at.segment:
+                allowed = min(allowed, stop.offset - at.offset)
             left = max_entries - len(entries)
             stretch = look(self.folder, at, allowed, left, self._lives, whole=not entries)
             entries += stretch.entries

@@ -280,7 +280,7 @@ def test_descriptors_closed_by_the_host_close_the_writer(make, root):
 def test_a_low_descriptor_is_never_held(make):
     writer = make()
     assert writer._fd >= 256
-    with open(os.devnull) as file:
+    with Path(os.devnull).open() as file:
         assert file.fileno() < 256
 
 
