@@ -29,6 +29,7 @@ from posemon_otel.semconv.operations import PROCESS, SEND
 
 Function = Callable[..., Any]
 
+_HAND_BACKS = frozenset(("DelayedError", "WaitingChildrenError"))
 _METADATA, _OMIT_CONTEXT = "tm", "omc"
 _w3c = TraceContextTextMapPropagator()
 _outside: ContextVar[Context | None] = ContextVar("posemon-outside-of-worker", default=None)
@@ -104,10 +105,8 @@ def _processor(processor: Function, worker: Any, hook: Hook) -> Function:
 
 
 def _handed_back(error: Exception) -> bool:
-    """Whether a processor ended its turn in order and will see the job again."""
-    from bullmq.custom_errors import DelayedError, WaitingChildrenError
-
-    return isinstance(error, (DelayedError, WaitingChildrenError))
+    """Whether a processor ended its turn in order and will see the job again. By name: older versions have none."""
+    return not _HAND_BACKS.isdisjoint(cls.__name__ for cls in type(error).__mro__)
 
 
 def _received(job: Any, worker: Any, hook: Hook) -> Any:
@@ -116,7 +115,7 @@ def _received(job: Any, worker: Any, hook: Hook) -> Any:
         made = job.attemptsMade
         attributes = {
             **_messaging("process", worker.name, job.id),
-            "worker_id": worker.workerName or worker.id,
+            "worker_id": worker.opts.get("name") or worker.id,
             "attempt": made + 1,
             "queue_wait": _wait(job),
         }
@@ -137,7 +136,7 @@ def _received(job: Any, worker: Any, hook: Hook) -> Any:
 
 def _wait(job: Any) -> float | None:
     """Seconds from enqueued, or from due where the job was delayed, to begun; the two clocks may disagree."""
-    if job.attemptsMade or job.attemptsStarted > 1:
+    if job.attemptsMade or getattr(job, "attemptsStarted", 0) > 1:
         return None  # since when a job waits for its next turn is written nowhere
     due = job.timestamp + (job.opts.get("delay") or 0)  # `job.delay` is reset when it is due
     began = job.processedOn or time.time() * 1000

