@@ -11,11 +11,11 @@ from uuid import uuid4
 
 from opentelemetry import context as otel_context
 
-from posemon_otel import operation, redaction
+from posemon_otel import _logging, operation, redaction
 from posemon_otel._pose import Pose, whole
 from posemon_otel.entries import Attributes, Error
 from posemon_otel.faults import fault
-from posemon_otel.loggers import worker_logger
+from posemon_otel.loggers import ERROR, INFO, WARNING, worker_logger
 from posemon_otel.operation import Operation
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import errors as e
@@ -25,6 +25,20 @@ _STATED = frozenset(
     (a.GENERATION_STATUS, a.EXPECTED_POSES, a.POSES_COMPLETED, a.POSES_FAILED, a.CREDITS_CHARGED, a.CREDITS_REFUNDED)
 )
 """What ``set`` states, and the end writes."""
+
+_TOLD = (
+    a.GENERATION_ID,
+    a.USER_ID,
+    a.GENERATION_STATUS,
+    a.POSES_COMPLETED,
+    a.POSES_FAILED,
+    a.EXPECTED_POSES,
+    a.CREDITS_REFUNDED,
+    a.OUTCOME,
+    a.ERROR_TYPE,
+    a.ERROR_REASON,
+)
+"""What the log record at the end repeats."""
 
 
 class Generation:
@@ -248,30 +262,19 @@ class Generation:
         }
 
     def _tell(self, running: Operation) -> None:
-        facts = running.facts
-        words: dict[str, Any] = {
-            "generation_id": self.id,
-            "user_id": facts["user_id"],
-            "poses_completed": facts["poses_completed"],
-            "poses_failed": facts["poses_failed"],
-            "expected_poses": facts["expected_poses"],
-            "credits_refunded": facts["credits_refunded"] or None,
-            "seconds": round(running.seconds, 3),
-            a.OUTCOME: running.outcome,
-        }
-        if running.error is not None:
-            words |= {"error_type": running.error.type, "error_reason": running.error.reason}
-        of = "" if facts["expected_poses"] is None else f" of {facts['expected_poses']}"
-        message = f"Generation {self._status}: {facts['poses_completed']}{of} poses in {running.seconds:.1f} s"
-        write = worker_logger.warning
-        if not running.terminal:
-            message += f"; attempt {running.attempt}, a retry follows"
+        told: Attributes = {key: running.attributes[key] for key in _TOLD if key in running.attributes}
+        told[f"{a.DATA_PREFIX}seconds"] = round(running.seconds, 3)
+        expected = told.get(a.EXPECTED_POSES)
+        of = "" if expected is None else f" of {expected}"
+        body = f"Generation {self._status}: {self.poses_completed}{of} poses in {running.seconds:.1f} s"
+        severity = WARNING
+        if running.terminal:
+            severity = {o.COMPLETED: INFO, o.FAILED: ERROR}.get(self._status, WARNING)
         else:
-            words["status"] = self._status
-            write = {o.COMPLETED: worker_logger.info, o.FAILED: worker_logger.error}.get(self._status, write)
+            body += f"; attempt {running.attempt}, a retry follows"
         token = otel_context.attach(running.context)
         try:
-            write(message, **words)
+            _logging.say(worker_logger.component, severity, body, told)
         finally:
             otel_context.detach(token)
 

@@ -38,16 +38,32 @@ def write(
             words["error"] = error
         attributes = redaction.translate(words)
         attached = None if exc is None else attach(exc, component, attributes)
-        attributes[a.COMPONENT] = component
         body = str(redaction.clean_value(message, free_text=True))
-        scope = _scopes.get(component)
-        if scope is None:
-            scope = _scopes[component] = scope_number(Scope(f"{SCOPE}.{component}"))
-        operation.log(severity, SEVERITY_TEXTS[severity], body, attributes, scope=scope)
-        if lines:
-            console.write(severity, component, body, attributes, attached)
+        _emit(component, severity, body, attributes, attached, lines=lines)
     except Exception as fault_of_ours:
         fault("writing a log record", fault_of_ours)
+
+
+def say(component: str, severity: int, body: str, attributes: Attributes) -> None:
+    """What we say ourselves, in the same way: ``body`` and ``attributes`` hold what has been cleaned. Never raises."""
+    try:
+        lines = console.wanted(severity)
+        if lines or operation.sink() is not None:
+            _emit(component, severity, body, attributes, None, lines=lines)
+    except Exception as fault_of_ours:
+        fault("writing a log record", fault_of_ours)
+
+
+def _emit(
+    component: str, severity: int, body: str, attributes: Attributes, attached: Attached | None, *, lines: bool
+) -> None:
+    attributes[a.COMPONENT] = component
+    scope = _scopes.get(component)
+    if scope is None:
+        scope = _scopes[component] = scope_number(Scope(f"{SCOPE}.{component}"))
+    operation.log(severity, SEVERITY_TEXTS[severity], body, attributes, scope=scope)
+    if lines:
+        console.write(severity, component, body, attributes, attached)
 
 
 def attach(exc: BaseException, component: str | None, attributes: Attributes) -> Attached:

@@ -6,11 +6,11 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from posemon_otel import _names, operation, redaction
+from posemon_otel import _logging, _names, operation, redaction
 from posemon_otel._durations import Durations
 from posemon_otel._steps import measured
 from posemon_otel.faults import fault
-from posemon_otel.loggers import metrics_logger
+from posemon_otel.loggers import DEBUG, metrics_logger
 from posemon_otel.operation import Operation
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
@@ -22,6 +22,7 @@ MOST_OPEN = 10_000
 """Started and never ended operations that are kept; beyond it the oldest is ended as cancelled."""
 
 _WARNINGS = 200
+_SECONDS = f"{a.DATA_PREFIX}seconds"
 _REMEMBERED_HERE = 64
 
 
@@ -157,7 +158,7 @@ class Measuring:
             self._warn_once(
                 split.text, f"the name of {split.text!r} has an id in it; the id is kept as {a.OPERATION_ID} instead"
             )
-        return Operation(o.MEASURE, attributes)
+        return Operation(o.MEASURE, attributes, name=split.text)
 
     def finish(self, running: Operation, exc: BaseException | None) -> None:
         """Ends an operation: span, point, line, summary. Never raises."""
@@ -167,12 +168,12 @@ class Measuring:
         try:
             name = running.attributes[a.OPERATION_NAME]
             self.durations.add(name, running.seconds)
-            told: dict[str, Any] = {
-                "operation_name": name,
-                "seconds": running.seconds,
-                a.OUTCOME: running.outcome,
-            }
-            metrics_logger.debug(f"{name} took {running.seconds:.3f} s", **told)
+            _logging.say(
+                metrics_logger.component,
+                DEBUG,
+                f"{name} took {running.seconds:.3f} s",
+                {a.OPERATION_NAME: name, _SECONDS: running.seconds, a.OUTCOME: running.outcome},
+            )
         except Exception as fault_of_ours:
             fault("summing up a measurement", fault_of_ours)
 

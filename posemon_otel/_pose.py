@@ -125,7 +125,7 @@ class Pose:
 
 def whole(value: object) -> int | None:
     """A count: ``None`` for what is no whole number, or less than 0. Never raises."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     try:
         number = int(value)  # type: ignore[call-overload]
