@@ -4,7 +4,7 @@ import click
 
 from posemon_otel import settings
 from posemon_otel.cli.groups import Failure
-from posemon_otel.cli.serve import default_database_url
+from posemon_otel.cli.serve import default_database, default_database_url
 from posemon_otel.settings import Settings
 
 
@@ -36,6 +36,10 @@ def check() -> None:
     from posemon_otel.records import DatabaseError, connect
     from posemon_otel.records import check as look
 
+    chosen = Settings()
+    expected = default_database(chosen)
+    if not chosen[settings.DATABASE_URL] and not expected.exists():
+        raise Failure(f"there is no database yet at {expected}: run `posemon db upgrade`")
     try:
         state = look(connect(_address(), read_only=True))
     except DatabaseError as error:

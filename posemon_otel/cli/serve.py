@@ -1,6 +1,7 @@
 """``posemon serve`` and ``posemon token``."""
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -43,7 +44,9 @@ def serve(host: str | None, port: int | None) -> None:
                 chosen[settings.ADMIN_PORT] if port is None else port,
                 ready=lambda address: click.echo(_where(address, chosen)),
             )
-    except (DatabaseError, SecretError, ServeError) as error:
+    except ServeError as error:
+        raise Failure(error.strerror or str(error)) from None
+    except (DatabaseError, SecretError) as error:
         raise Failure(str(error)) from None
 
 
@@ -78,9 +81,14 @@ def open_database(chosen: Settings) -> "Engine":
     return engine
 
 
-def default_database_url(chosen: Settings) -> str:
+def default_database(chosen: Settings) -> Path:
     """Our own database where none is named: a file in the state folder."""
-    return f"sqlite:///{state_folder(chosen) / 'posemon.db'}"
+    return state_folder(chosen) / "posemon.db"
+
+
+def default_database_url(chosen: Settings) -> str:
+    """Its address."""
+    return f"sqlite:///{default_database(chosen)}"
 
 
 @click.command()

@@ -84,47 +84,43 @@ class TerminalScreen:
 
     def __init__(self) -> None:
         self.colour = True
-        self._progress: Any = None
+        self._moving: Any = None
         self._task: Any = None
 
     def say(self, line: str = "") -> None:
-        if self._progress is None:
+        if self._moving is None:
             print(line, flush=True)
         else:
-            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._moving.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, total: int) -> None:
-        self._start()
-        self._progress.update(self._task, total=total, completed=0)
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+        self.close()
+        columns = (BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn())
+        self._start(*columns, TextColumn("{task.description}"), total=total)
 
     def progress(self, done: int, doing: str) -> None:
-        self._start()
-        self._progress.update(self._task, completed=done, description=doing)
+        self._moving.update(self._task, completed=done, description=doing)
 
     def working(self, doing: str) -> None:
-        self._start()
-        self._progress.update(self._task, description=doing)
+        if self._moving is None:
+            from rich.progress import TextColumn
+
+            self._start(TextColumn("{task.description}"), total=None)
+        self._moving.update(self._task, description=doing)
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._moving is not None:
+            self._moving.stop()
+            self._moving = None
 
-    def _start(self) -> None:
-        if self._progress is not None:
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    def _start(self, *columns: Any, total: int | None) -> None:
+        from rich.progress import Progress, SpinnerColumn
 
-        self._progress = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None)
-        self._progress.start()
+        self._moving = Progress(SpinnerColumn(), *columns, transient=True)
+        self._task = self._moving.add_task("", total=total)
+        self._moving.start()
 
     def __enter__(self) -> Self:
         return self
