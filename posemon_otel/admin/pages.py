@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from posemon_otel.admin.access import SESSION_COOKIE
 from posemon_otel.admin.endpoints.session import LOGIN_PATH
 from posemon_otel.admin.responses import PAGE_POLICY
 from posemon_otel.records.periods import DEFAULT_PERIOD
@@ -46,6 +47,7 @@ def dashboard(request: Request, prefix: str, *, login: bool) -> Response:
     page = _template().render(
         base=f"{root}{prefix}",
         login=f"{root}{LOGIN_PATH}" if login else "",
+        session="yes" if SESSION_COOKIE in request.cookies else "",
         periods=PERIODS,
         default_period=DEFAULT_PERIOD,
         version=__version__,
