@@ -18,6 +18,7 @@ import redis.exceptions
 from huggingface_hub import errors as hub
 from huggingface_hub.utils import hf_raise_for_status
 from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
 from PIL import Image, UnidentifiedImageError
 
@@ -411,6 +412,7 @@ ANYTHING = st.one_of(
 )
 
 
+@bounds(deadline=None)  # the machine may be busy
 @given(
     name=st.sampled_from(NAMES),
     module=st.sampled_from(MODULES),

@@ -15,6 +15,7 @@ from collections import UserDict
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from posemon_otel import redaction, settings
@@ -517,6 +518,7 @@ TREES = st.recursive(
 )
 
 
+@bounds(deadline=None)  # the machine may be busy
 @given(keywords=st.dictionaries(st.text() | st.sampled_from([*a.KEY_OF, *a.PROMPTS, *KEYS]), TREES, max_size=6))
 def test_any_keywords(keywords):
     found = redaction.translate(keywords)
@@ -531,6 +533,7 @@ def test_any_keywords(keywords):
     msgspec.msgpack.encode(redaction.clean_attributes(keywords))
 
 
+@bounds(deadline=None)  # the machine may be busy
 @given(before=st.text(), after=st.text(), secret=st.sampled_from(sorted(SECRETS.values())))
 def test_any_text_around_a_secret(before, after, secret):
     scrubbed = redaction.scrub(f"{before} {secret} {after}")
@@ -731,6 +734,7 @@ def test_hostile_exceptions():
     assert redaction.exception_text(odd).type == "Odd"
 
 
+@bounds(deadline=None)  # the machine may be busy
 @given(message=st.text(st.characters()), notes=st.lists(st.text(), max_size=3))
 def test_any_message(message, notes):
     exc = ValueError(message)

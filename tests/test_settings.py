@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from posemon_otel import settings as s
@@ -159,6 +160,7 @@ def test_a_problem_is_short_and_on_one_line():
         assert len(problem) < 250
 
 
+@bounds(deadline=None)  # the machine may be busy
 @given(
     values=st.dictionaries(
         st.sampled_from([variable for setting in s.ALL for variable in setting.variables]), st.text(), max_size=5

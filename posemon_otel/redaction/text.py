@@ -122,12 +122,12 @@ def scrub(text: str) -> str:
     """
     if not text.isascii():
         text = _encodable(text)
+    if len(text) >= _shortest_prompt:
+        text = _without_prompts(text[:_MOST])
     for word in _SUSPECT if _special(text) else _WORDS:
         if word in text:
-            break
-    else:
-        return text if len(text) < _shortest_prompt else _without_prompts(text[:_MOST])
-    return _by_rules(_without_prompts(text[:_MOST]), _rules())
+            return _by_rules(text[:_MOST], _rules())
+    return text[:_MOST]
 
 
 def _by_rules(text: str, rules: tuple[_Compiled, ...]) -> str:
@@ -155,8 +155,6 @@ def _quoted(match: re.Match[str]) -> str:
 
 
 def _without_prompts(text: str) -> str:
-    if len(text) < _shortest_prompt:
-        return text
     for head, prompt in _prompts:
         at = text.find(head) if head in text else -1
         while at >= 0:
@@ -212,8 +210,10 @@ def clean_url(url: str) -> str:
         authority, slash, path = after.partition("/")
     if separator and authority[:1] != "[" and authority.partition(":")[2].strip("0123456789"):
         authority = REDACTED  # what is left of credentials that held a `?` or `#`
-    if _special(path):
-        path = _by_rules(path, _rules()[1:])
+    for word in _SUSPECT:
+        if word in path:
+            path = _by_rules(path, _rules()[1:])
+            break
     return f"{scheme}{separator}{authority}{slash}{path}"
 
 

@@ -100,6 +100,8 @@ def by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
         if type(value) is str:
             remember_prompt(value)
         return PROMPT
+    if what == k.URL and type(value) is str:
+        return clean_url(value)[:limit]
     cleaned = clean(value, limit, free_text=what != k.URL, depth=depth)
     if isinstance(cleaned, list):
         return [_textby_key(what, str(item)) for item in cleaned]
