@@ -44,9 +44,13 @@ def _run(original: Function, hook: Hook) -> Function:
             return await original(*args, **kwargs)
         from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+        before = _outside.get()
         _outside.set(otel_context.get_current())
-        with suppress_instrumentation():
-            return await original(*args, **kwargs)
+        try:
+            with suppress_instrumentation():
+                return await original(*args, **kwargs)
+        finally:
+            _outside.set(before)
 
     return run
 

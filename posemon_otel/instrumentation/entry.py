@@ -28,12 +28,18 @@ class _Instrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 class BullMQInstrumentor(_Instrumentor):
+    """Instruments BullMQ."""
+
     library = "bullmq"
 
 
 class HuggingFaceHubInstrumentor(_Instrumentor):
+    """Instruments huggingface_hub."""
+
     library = "huggingface_hub"
 
 
 class PillowInstrumentor(_Instrumentor):
+    """Instruments Pillow."""
+
     library = "pillow"

@@ -321,6 +321,18 @@ async def test_a_workers_own_traffic_makes_no_spans(telemetry, redis_spans, queu
     assert {span.parent.span_id for span in later} == processes, "only what the processor does"
 
 
+async def test_a_worker_that_somebody_awaits_leaves_no_silence_behind(telemetry, valkey, queue):
+    outside = otel_context.get_current()
+    worker = bullmq.Worker(QUEUE, paint, {"connection": valkey, "autorun": False, "drainDelay": 1})
+    worker.on("completed", lambda *_: setattr(worker, "closing", True))
+    await queue.add("render", {})
+    await asyncio.wait_for(worker.run(), 10)
+    assert otel_context.get_current() == outside
+    assert not operation.suppressed()
+    await worker.close()
+    assert len(by_kind(telemetry, SpanKind.CONSUMER)) == 1
+
+
 async def test_listeners_are_the_applications(telemetry, queue, work):
     heard = []
     await queue.add("render", {})

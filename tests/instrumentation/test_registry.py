@@ -167,6 +167,15 @@ def test_a_library_file_only_reads(name):
     assert nested == []
 
 
+@pytest.mark.parametrize("name", ["_library", "_binding", "_calls", "_drivers", "_imports", "_patching"])
+def test_the_mechanism_knows_no_opentelemetry(name):
+    code = (
+        f"import sys, posemon_otel.instrumentation.{name}; print([m for m in sys.modules if m.startswith('opentel')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_every_library_file_is_registered():
     others = {"__init__", "entry"}
     files = {path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_") or path.stem == "__init__"}
