@@ -118,10 +118,14 @@ def signal(exc: BaseException) -> str | None:
         leaves = [s for s in map(_own, links) if s is not None]
         if leaves and all(s == CANCELLED for s in leaves) and len(leaves) == len(links) - 1:
             return CANCELLED
+    named = links if isinstance(exc, BaseExceptionGroup) else [_get(exc, "__cause__")]
     for link in links[1:]:
         said = _own(link)
-        if said not in (None, CANCELLED):  # an error while a cancellation is handled is an error
-            return said
+        if said in (None, CANCELLED):  # an error while a cancellation is handled is an error
+            continue
+        if said in (ARGUMENT, UNREADABLE) and not any(link is one for one in named):
+            continue  # a ValueError that was merely being handled makes nobody's input invalid
+        return said
     return next((s for s in (first(_TEXTS, _text(link)) for link in links) if s), None)
 
 

@@ -297,6 +297,11 @@ def test_the_cause_counts_only_where_the_exception_says_nothing():
     assert classify(seen, "flux") == TIMEOUT
     named = caught(lambda: _raise_from(ValueError("no reference image"), httpx.ConnectError("x")))
     assert classify(named) == NETWORK, "an argument's error that names a fault as its cause is that fault"
+    handling = RuntimeError("render failed")
+    handling.__context__ = KeyError("x")
+    handling.__context__.__context__ = ValueError("no number")
+    assert classify(handling) == UNKNOWN, "what was merely being handled makes nobody's input invalid"
+    assert classify(caught(lambda: _raise_from(RuntimeError("render failed"), ValueError("width")))) == INVALID
     cleaning = RuntimeError("cleaning up")
     cleaning.__context__ = asyncio.CancelledError()
     assert classify(cleaning).outcome == "error"
