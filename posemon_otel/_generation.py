@@ -88,9 +88,8 @@ class Generation:
         attributes = redaction.translate(words)
         for key in _STATED & attributes.keys():
             self._stated[key] = attributes.pop(key)
-        if self._operation is None:
-            self._attributes.update(attributes)
-        else:
+        self._attributes.update(attributes)
+        if self._operation is not None:
             self._operation.update(attributes)
 
     def refund(self, credits: int, *, reason: str | None = None) -> None:  # noqa: A002 - the public keyword
@@ -176,9 +175,8 @@ class Generation:
                 pose.index = again.index
         attributes = {a.GENERATION_ID: self.id, **pose.attributes}
         mine = self._operation
-        around: Attributes = self._attributes if mine is None else mine.attributes
-        if a.GEN_AI_REQUEST_MODEL in around:
-            attributes.setdefault(a.GEN_AI_REQUEST_MODEL, around[a.GEN_AI_REQUEST_MODEL])
+        if a.GEN_AI_REQUEST_MODEL in self._attributes:
+            attributes.setdefault(a.GEN_AI_REQUEST_MODEL, self._attributes[a.GEN_AI_REQUEST_MODEL])
         context = None if mine is None or _within(mine) else mine.context
         pose.describe(attributes, o.PROCESSING)
         return Operation(o.RENDER, attributes, facts=pose.facts, context=context)

@@ -37,6 +37,9 @@ class Sink(Protocol):
 
 
 _sink: Sink | None = None
+_IMAGE_CALLS = (o.GENERATE_IMAGE, o.GENERATE_IMAGE_LOCAL)
+_RENDERED = (o.RENDER, o.GENERATION)
+_RENDERED_BY = frozenset((a.GEN_AI_REQUEST_MODEL, a.GEN_AI_PROVIDER_NAME))
 _OPERATION = otel_context.create_key("posemon-operation")
 
 
@@ -235,6 +238,8 @@ class Operation:
                 closing.setdefault(a.COMPONENT, self.attributes.get(a.COMPONENT, self.kind.component))
             closing[a.OUTCOME] = self.outcome
             self.update(closing)
+            if self.kind in _IMAGE_CALLS:
+                self._tell_around()
         except Exception as fault_of_ours:
             fault("describing a finished operation", fault_of_ours)
         self.end = max(end, self.start)
@@ -243,6 +248,15 @@ class Operation:
                 self._sink.finish(self)
             except Exception as fault_of_ours:
                 fault("finishing an operation", fault_of_ours)
+
+    def _tell_around(self) -> None:
+        """Pose and generation are of the model that rendered them, where the application does not name one."""
+        around = self.parent
+        while around is not None:
+            if around.kind in _RENDERED:
+                learned = _RENDERED_BY & self.attributes.keys() - around.attributes.keys()
+                around.update({key: self.attributes[key] for key in learned})
+            around = around.parent
 
     def noticed(self, exc: BaseException) -> None:
         """A span within the operation, or its own, holds ``exc`` as an event: the operation will not repeat the event.

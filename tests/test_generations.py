@@ -378,6 +378,22 @@ def test_a_pose_does_not_nest_in_what_is_current_elsewhere(recording: Recording)
     assert poses(recording)[0].parent_id == whole(recording).span_id
 
 
+def test_pose_and_generation_learn_the_model_that_rendered_them(recording: Recording) -> None:
+    with posemon.generation("g1") as gen:
+        with gen.pose("p1"), posemon.flux_call("FLUX.1-dev", provider="fal"):
+            pass
+        with gen.pose("p2", model="FLUX.1-schnell"), posemon.flux_call("other", provider="fal"):
+            pass
+        with gen.pose("p3"), posemon.flux_call("FLUX.1-fill", provider="fal"):
+            pass
+    first, second, third = poses(recording)
+    assert third.attributes[a.GEN_AI_REQUEST_MODEL] == "FLUX.1-fill"
+    assert (first.attributes[a.GEN_AI_REQUEST_MODEL], first.facts["model"]) == ("FLUX.1-dev", "FLUX.1-dev")
+    assert second.attributes[a.GEN_AI_REQUEST_MODEL] == "FLUX.1-schnell"
+    assert whole(recording).attributes[a.GEN_AI_REQUEST_MODEL] == whole(recording).facts["model"] == "FLUX.1-dev"
+    assert whole(recording).facts["provider"] == "fal"
+
+
 # At the end -----------------------------------------------------------------------------------------------------------
 
 
