@@ -11,12 +11,17 @@ from opentelemetry.sdk.trace import SpanProcessor, Tracer
 
 NAMES: Final[dict[str, str]] = {
     "opentelemetry._logs": "the API of logs has no public module yet",
-    "opentelemetry.sdk._logs": "nor has the SDK of logs",
-    "opentelemetry.sdk._logs.export": "nor have its exporters",
-    "_SUPPRESS_INSTRUMENTATION_KEY": "key of suppressed instrumentation; only a contrib package has a function for it",
+    "opentelemetry.sdk._logs": "nor has the SDK's part for logs",
+    "opentelemetry.sdk._logs.export": "nor have the exporters of logs",
+    "opentelemetry.context._SUPPRESS_INSTRUMENTATION_KEY": "suppressed instrumentation; contrib has functions",
+    "opentelemetry._logs._internal": "where the global logger provider stands, for tests, which take one back",
+    "opentelemetry.metrics._internal": "where the global meter provider stands",
+    "opentelemetry.util._once": "what lets a global provider be set once; a fresh one goes with the provider",
     "_tracer_metrics": "`otel.sdk.span.started` and `.live`, which the SDK's tracer counts and alone may switch on",
     "_is_enabled": "whether a tracer configurator has switched a tracer off",
     "_on_ending": "a hook of span processors that may yet become public",
+    "_preferred_temporality": "a metric exporter tells its reader so; one that wraps another must pass it on",
+    "_preferred_aggregation": "as for the temporality",
 }
 
 

@@ -175,7 +175,10 @@ class Span(SpanView, trace_api.Span):
             faults.fault("reading links", exc)
 
     def _bounded(self, attributes: Mapping[str, Any] | None, most: int) -> Any:
-        """Attributes of an event or link: copied, cleaned, within the limits, immutable."""
+        """Attributes of an event or link: copied, redacted, within the limits, immutable."""
+        return values.bounded(*self._redacted(attributes, most))
+
+    def _redacted(self, attributes: Mapping[str, Any] | None, most: int) -> tuple[dict[str, Any], int]:
         target: dict[str, Any] = {}
         dropped = 0
         if attributes:
@@ -183,7 +186,7 @@ class Span(SpanView, trace_api.Span):
                 dropped = values.merge(target, attributes, most, self.tracer.longest_value)
             except Exception as exc:
                 faults.fault("setting attributes", exc)
-        return values.bounded(values.redacted_all(target), dropped)
+        return values.redacted_all(target), dropped
 
     def update_name(self, name: str) -> None:
         """Gives it another name."""
@@ -227,11 +230,10 @@ class Span(SpanView, trace_api.Span):
             a.EXCEPTION_STACKTRACE: text.stacktrace,
             EXCEPTION_ESCAPED: str(escaped),
         }
-        if attributes:
-            described.update(self._bounded(attributes, values.UNLIMITED))
+        given, dropped = self._redacted(attributes, values.UNLIMITED)
+        described.update(given)  # the caller's win
         kept: dict[str, Any] = {}
-        tracer = self.tracer
-        dropped = values.merge(kept, described, tracer.most_event_attributes, tracer.longest_value)
+        dropped += values.merge(kept, described, self.tracer.most_event_attributes, self.tracer.longest_value)
         self._event(o.EVENT_EXCEPTION, values.bounded(kept, dropped), timestamp)
         around = self.operation or operations.current()
         if around is not None:
