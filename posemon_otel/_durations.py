@@ -58,12 +58,6 @@ class Durations:
             counted = {name: (dict(buckets), self._longest[name]) for name, buckets in self._buckets.items()}
         return {name: _summarise(buckets, longest) for name, (buckets, longest) in sorted(counted.items())}
 
-    def clear(self) -> None:
-        """Begins anew."""
-        with self._lock:
-            self._buckets.clear()
-            self._longest.clear()
-
 
 def _summarise(buckets: dict[int, int], longest: float) -> Summary:
     count = sum(buckets.values())

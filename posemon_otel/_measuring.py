@@ -1,5 +1,6 @@
 """What the performance tracker does; ``tracker`` is its public face, which costs nothing to import."""
 
+import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from threading import RLock
@@ -115,6 +116,9 @@ class Measuring:
         self._lock = RLock()
         self._open: dict[int, Token] = {}
         self._warned: set[str] = set()
+        if hasattr(os, "register_at_fork"):
+            # What runs is the parent's to end, and a lock that another thread held stays held in the child.
+            os.register_at_fork(after_in_child=self.forget)
 
     def start(self, name: object, words: dict[str, Any]) -> Token:
         """Starts an operation that is never current, under a token."""
@@ -142,10 +146,9 @@ class Measuring:
 
     def forget(self) -> None:
         """Begins anew: durations, warnings and what was started and not ended are gone."""
-        self.durations.clear()
-        with self._lock:
-            self._open.clear()
-            self._warned.clear()
+        self._lock = RLock()
+        self.durations = Durations()
+        self._open, self._warned = {}, set()
         _mine.set(())
 
     def begin(self, name: object, words: dict[str, Any]) -> Operation:

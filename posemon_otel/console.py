@@ -16,9 +16,7 @@ LEVELS: dict[str, int] = {"debug": DEBUG, "info": INFO, "warning": WARNING, "err
 
 _LEVEL_NAMES = {number: name.upper() for name, number in LEVELS.items()}
 _SHORT = {key: short for short, key in a.KEY_OF.items()}
-_NOT_METADATA = frozenset(
-    (a.COMPONENT, a.EXCEPTION_TYPE, a.EXCEPTION_MESSAGE, a.EXCEPTION_STACKTRACE, a.ERROR_TYPE, a.ERROR_REASON)
-)
+_OF_THE_EXCEPTION = (a.EXCEPTION_TYPE, a.EXCEPTION_MESSAGE, a.EXCEPTION_STACKTRACE, a.ERROR_TYPE, a.ERROR_REASON)
 
 
 class Attached(NamedTuple):
@@ -71,17 +69,18 @@ def _moment() -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest // 1_000_000:03d}Z"
 
 
-def _words(attributes: Attributes) -> dict[str, Any]:
+def _words(attributes: Attributes, attached: Attached | None) -> dict[str, Any]:
+    said_elsewhere = (a.COMPONENT,) if attached is None else (a.COMPONENT, *_OF_THE_EXCEPTION)
     return {
         _SHORT.get(key) or key.removeprefix(a.DATA_PREFIX).removeprefix("pose."): value
         for key, value in attributes.items()
-        if key not in _NOT_METADATA
+        if key not in said_elsewhere
     }
 
 
 def _people(severity: int, component: str, message: str, attributes: Attributes, attached: Attached | None) -> str:
     parts = [_moment(), _LEVEL_NAMES[severity].ljust(7), component.ljust(10), message]
-    parts += [f"{word}={_shown(value)}" for word, value in _words(attributes).items()]
+    parts += [f"{word}={_shown(value)}" for word, value in _words(attributes, attached).items()]
     if attached is not None:
         parts.append(f"error={attached.type}/{attached.reason} {attached.text.type}: {attached.text.message}")
         if attached.place:
@@ -104,7 +103,7 @@ def _json(severity: int, component: str, message: str, attributes: Attributes, a
         "component": component,
         "message": message,
     }
-    words = _words(attributes)
+    words = _words(attributes, attached)
     if words:
         line["metadata"] = words
     if attached is not None:

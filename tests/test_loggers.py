@@ -194,6 +194,11 @@ def test_an_exception_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (error["name"], error["message"], error["type"]) == ("ValueError", "bad width", "VALIDATION_ERROR")
 
 
+def test_an_error_type_without_an_exception_is_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    worker_logger.error("Failed", error_type="FLUX_API_ERROR", error_reason="quota")
+    assert lines(capsys)[0].endswith("Failed error_type=FLUX_API_ERROR error_reason=quota")
+
+
 @pytest.mark.parametrize("form", [True, "exception", "tuple"])
 def test_forms_of_exc_info(recording: Recording, form: object) -> None:
     try:

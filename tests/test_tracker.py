@@ -4,12 +4,16 @@ import asyncio
 import functools
 import gc
 import inspect
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -531,6 +535,58 @@ def test_a_finaliser_may_end_something_within_the_lock() -> None:
     with durations._lock:
         durations.add("x", 1.0)
     assert durations.summary()["x"].count == 1
+
+
+FORK = """
+import os, threading, time
+from posemon_otel import performance_tracker as tracker
+
+token = tracker.start("parent's")
+tracker.measure("before", lambda: None)
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with tracker._measuring._lock, tracker._measuring.durations._lock:
+        held.set()
+        done.wait(30)
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait(30)
+child = os.fork()
+if child == 0:
+    tracker.measure("child's", lambda: None)
+    fine = tracker.end(token) == 0.0 and list(tracker.summary()) == ["child's"]
+    os._exit(0 if fine else 1)
+deadline = time.monotonic() + 20
+while time.monotonic() < deadline:
+    pid, status = os.waitpid(child, os.WNOHANG)
+    if pid:
+        break
+    time.sleep(0.02)
+else:
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    status = 99 << 8
+done.set()
+thread.join()
+assert tracker.end(token) > 0
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_has_a_tracker_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "POSEMON_LOG_FORMAT": "none"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "0"
 
 
 def test_everything_works_before_configure() -> None:
