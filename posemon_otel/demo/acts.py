@@ -73,7 +73,7 @@ async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> i
         if view:
             report.tree(stage, planned.orders)
         code = report.verdict(stage, counted)
-        if stays and not code:
+        if stays:
             # Cancelled by Ctrl-C or SIGTERM, which is how it is meant to end.
             with contextlib.suppress(asyncio.CancelledError):
                 await _trickle(stage, application, len(planned.orders))

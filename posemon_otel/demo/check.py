@@ -19,6 +19,7 @@ from posemon_otel.demo.scenario import EXPECTED, Order, expected_errors, expecte
 from posemon_otel.demo.worker import SERVICE as WORKER_SERVICE
 
 _WAIT_SECONDS = 15.0
+_DELIVERY_SECONDS = 4.0  # longer is no use: what does not answer by then is away
 _PAUSE_SECONDS = 0.2
 
 
@@ -102,10 +103,11 @@ async def count(
         run: The run's folder.
         files: Whether telemetry goes into files in it.
     """
-    deadline = time.monotonic() + _WAIT_SECONDS
+    began = time.monotonic()
     while True:
         counted = await asyncio.to_thread(_count, orders, application, api, since, failures, run, files)
-        if not (counted.differences or counted.undelivered) or time.monotonic() > deadline:
+        patience = _WAIT_SECONDS if counted.differences else _DELIVERY_SECONDS if counted.undelivered else 0.0
+        if time.monotonic() - began >= patience:
             return counted
         await asyncio.sleep(_PAUSE_SECONDS)
 

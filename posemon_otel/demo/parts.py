@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ADMIN_ID, ADMIN_EMAIL = "demo-admin", "admin@example.com"
 WORKER = "posemon_otel.demo.worker"
 LATENCY, JITTER = 0.12, 0.06
-FLUX_TIMEOUT = 4.0
+FLUX_TIMEOUT = 5.0
 """Seconds that the worker waits for FLUX."""
 
 CONCURRENCY = 4

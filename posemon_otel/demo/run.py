@@ -51,7 +51,7 @@ def main(options: Options) -> int:
     except FolderError as error:
         return fail(str(error))
     with open_screen() as screen:
-        screen.say("posemon demo: a pose generator on this machine; nothing leaves it")
+        screen.say("posemon demo: a whole pose generator on this machine's loopback")
         screen.say(f"run folder   {run.path}")
         for problem in chosen.problems:
             screen.say(f"note         {problem}")

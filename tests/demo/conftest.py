@@ -1,4 +1,5 @@
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
 from posemon_otel.demo.flux import FluxServer

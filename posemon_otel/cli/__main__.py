@@ -1,0 +1,5 @@
+"""``python -m posemon_otel.cli`` is ``posemon``."""
+
+from posemon_otel.cli import main
+
+main()
