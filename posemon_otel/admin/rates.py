@@ -17,12 +17,12 @@ class Rates(NamedTuple):
     Attributes:
         requests: Requests of one user, or of one address where nobody is signed in.
         sign_ins: Attempts to sign in from one address.
-        account: Attempts to sign in to one account, from wherever.
+        account: Attempts to sign in to one account, from wherever, since the last that succeeded.
         refused: Requests with a token that is not accepted, from one address.
     """
 
-    requests: str = "1200/minute"
-    sign_ins: str = "20/minute"
+    requests: str = "6000/minute"
+    sign_ins: str = "60/minute"
     account: str = "10 per 5 minutes"
     refused: str = "60/minute"
 
@@ -57,6 +57,10 @@ class Limiter:
         if account is not None:
             _hit(self._exact, self._account, "account", account.casefold())
 
+    def signed_in(self, account: str) -> None:
+        """Forgets the attempts at an account: its owner has come."""
+        self._exact.clear(self._account, "account", _key(account.casefold()))
+
     def refused(self, address: str) -> None:
         """Counts a token that was not accepted.
 
@@ -66,7 +70,12 @@ class Limiter:
         _hit(self._exact, self._refused, "refused", address)
 
 
+def _key(subject: str) -> str:
+    """Of one length, and no address or account stays readable in memory."""
+    return hashlib.blake2b(subject.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
 def _hit(limiter: RateLimiter, item: RateLimitItem, kind: str, subject: str) -> None:
-    key = hashlib.blake2b(subject.encode("utf-8", "replace"), digest_size=16).hexdigest()  # no addresses in memory
+    key = _key(subject)
     if not limiter.hit(item, kind, key):
         raise too_many(limiter.get_window_stats(item, kind, key).reset_time - time.time())

@@ -86,8 +86,7 @@ def test_top_users(client):
         "users": [
             {"userId": USER, "generationCount": 5, "totalPoses": 3, "successRate": 20.0},
             {"userId": ADMIN, "generationCount": 1, "totalPoses": 2, "successRate": 100.0},
-        ],
-        "warnings": [],
+        ]
     }
     assert [user["userId"] for user in get(client, "/metrics/top-users?limit=1")["users"]] == [USER]
     assert get(client, "/metrics/top-users?period=1h")["users"][0]["generationCount"] == 4

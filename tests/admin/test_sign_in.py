@@ -121,6 +121,13 @@ def test_attempts_are_limited_by_account(make_client):
     assert login(client, "user@example.com").status_code == 200
 
 
+def test_success_forgets_the_attempts_before_it(make_client):
+    client = make_client(rates=Rates(account="2/minute"))
+    tries = ["wrong", PASSWORD, "wrong", PASSWORD, "wrong", "wrong", PASSWORD]
+    codes = [login(client, password=password).status_code for password in tries]
+    assert codes == [401, 200, 401, 200, 401, 401, 429]
+
+
 def test_a_header_does_not_change_the_address_that_counts(make_client):
     client = make_client(rates=Rates(sign_ins="2/minute"))
     codes = [login(client, f"{n}@x.org", "wrong", **{"X-Forwarded-For": f"10.0.0.{n}"}).status_code for n in range(3)]

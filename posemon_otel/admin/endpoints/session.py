@@ -49,6 +49,7 @@ async def _login(call: Call) -> Response:
     stored = user.password if user else None
     if not await call.site.threads.run(password_matches, body.password, stored) or user is None:
         raise unauthorized(_WRONG)
+    call.site.limiter.signed_in(email)
     token = make_token(user.id, None, call.site.secret, email=user.email)
     data = views.LoginData(views.SignedInUser(user.id, user.email, user.name), token)
     return answer(call.request, views.Login(success=True, message="Login successful", data=data))

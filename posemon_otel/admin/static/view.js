@@ -165,7 +165,7 @@ export function poses(answer) {
       cell: (pose) => metered((100 * pose.usageCount) / most, count(pose.usageCount)),
     },
   ];
-  fill("poses", table(columns, answer.poses ?? [], answer.warnings[0] ?? "No public poses.", "Popular poses"));
+  fill("poses", table(columns, answer.poses ?? [], answer.warnings?.[0] ?? "No public poses.", "Popular poses"));
 }
 
 export function users(answer) {

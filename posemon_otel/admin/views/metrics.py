@@ -1,35 +1,10 @@
-"""What the endpoints answer, field by field; the JSON names are these in camelCase.
+"""Answers about numbers."""
 
-Times are ISO 8601 in UTC with milliseconds and ``Z``, rates percent, durations seconds, ``null`` is "not known".
-"""
-
-from datetime import UTC, datetime
 from typing import ClassVar
 
-from msgspec import Struct
-
+from posemon_otel.admin.views.base import View, iso, stamp
 from posemon_otel.health import Judgement, worst
 from posemon_otel.records import results
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A time as JSON has it."""
-    return None if moment is None else stamp(moment)
-
-
-def stamp(moment: datetime) -> str:
-    """A time as JSON has it, where there is one."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class View(Struct, frozen=True, rename="camel"):
-    """An answer.
-
-    Attributes:
-        VOLATILE: Fields that differ in every answer although nothing happened: they do not count for the ETag.
-    """
-
-    VOLATILE: ClassVar[tuple[str, ...]] = ()
 
 
 class Metrics(View, frozen=True):
@@ -78,11 +53,11 @@ class TopUser(View, frozen=True, omit_defaults=True):
     email: str | None = None
 
 
-class TopUsers(View, frozen=True):
+class TopUsers(View, frozen=True, omit_defaults=True):
     """``GET /metrics/top-users``."""
 
     users: tuple[TopUser, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, top: results.TopUsers) -> "TopUsers":
@@ -103,11 +78,11 @@ class PopularPose(View, frozen=True):
     category: str | None
 
 
-class PopularPoses(View, frozen=True):
+class PopularPoses(View, frozen=True, omit_defaults=True):
     """``GET /metrics/popular-poses``."""
 
     poses: tuple[PopularPose, ...] | None
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, popular: results.PopularPoses) -> "PopularPoses":
@@ -131,11 +106,11 @@ class ErrorCount(View, frozen=True):
     retryable: bool
 
 
-class ErrorAnalysis(View, frozen=True):
+class ErrorAnalysis(View, frozen=True, omit_defaults=True):
     """``GET /metrics/errors``."""
 
     errors: tuple[ErrorCount, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, analysis: results.ErrorAnalysis) -> "ErrorAnalysis":
@@ -210,12 +185,12 @@ class Bucket(View, frozen=True):
     errors: dict[str, int]
 
 
-class Timeseries(View, frozen=True):
+class Timeseries(View, frozen=True, omit_defaults=True):
     """``GET /metrics/timeseries``."""
 
     interval_seconds: int
     buckets: tuple[Bucket, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, series: results.Timeseries) -> "Timeseries":
@@ -225,100 +200,3 @@ class Timeseries(View, frozen=True):
             for bucket in series.buckets
         )
         return cls(series.interval_seconds, tuple(buckets), series.warnings)
-
-
-class Generation(View, frozen=True):
-    """A generation in a list; each field as in ``records.results.GenerationSummary``."""
-
-    id: str
-    user_id: str | None
-    status: str
-    expected_poses: int | None
-    poses_completed: int
-    poses_failed: int
-    credits_charged: int
-    credits_refunded: int
-    created_at: str | None
-    started_at: str | None
-    completed_at: str | None
-    avg_generation_time: float | None
-    total_processing_time: float | None
-    error_type: str | None
-    attempt: int | None
-    trace_id: str | None
-    model: str | None
-    provider: str | None
-    sample: bool
-
-    @classmethod
-    def of(cls, summary: results.GenerationSummary) -> "Generation":
-        """From the records."""
-        values = {name: getattr(summary, name) for name in cls.__struct_fields__}
-        times = {name: iso(values[name]) for name in ("created_at", "started_at", "completed_at")}
-        return cls(**values | times)
-
-
-class Generations(View, frozen=True):
-    """``GET /generations``, newest first."""
-
-    generations: tuple[Generation, ...]
-    warnings: tuple[str, ...] = ()
-
-
-class Health(View, frozen=True, omit_defaults=True):
-    """``GET /health``.
-
-    Attributes:
-        status: ``healthy``, ``degraded`` or ``unhealthy``.
-        timestamp: When it was asked.
-        app: Which application.
-        checks: State of each part: ``available``, ``failing`` or ``unknown``.
-        details: A line for each part that has one; for admins.
-    """
-
-    VOLATILE: ClassVar[tuple[str, ...]] = ("timestamp",)
-
-    status: str
-    timestamp: str
-    app: str
-    checks: dict[str, str] | None = None
-    details: dict[str, str] | None = None
-
-
-class SignedInUser(View, frozen=True):
-    """Who signed in."""
-
-    id: str
-    email: str | None
-    name: str | None
-
-
-class Session(View, frozen=True):
-    """``GET`` and ``POST /session``: who is signed in, and whether they may see the numbers."""
-
-    user_id: str
-    email: str | None
-    role: str
-    admin: bool
-
-
-class LoginData(View, frozen=True):
-    """What a sign-in yields."""
-
-    user: SignedInUser
-    token: str
-
-
-class Login(View, frozen=True):
-    """``POST /api/auth/login``."""
-
-    success: bool
-    message: str
-    data: LoginData
-
-
-class Problem(View, frozen=True):
-    """An error."""
-
-    error: str
-    message: str
