@@ -246,6 +246,14 @@ def test_a_coroutine_that_is_thrown_away_ends_its_operation(toy, patched, record
     assert isinstance(recorder.only.error, GeneratorExit)
 
 
+def test_a_coroutine_that_is_closed_in_another_context(toy, patched, recorder):
+    patched("Base.arender")
+    waiting = toy.Base().arender("p")
+    contextvars.copy_context().run(waiting.send, None)
+    contextvars.copy_context().run(waiting.close)
+    assert isinstance(recorder.only.error, GeneratorExit)
+
+
 def test_a_coroutine_that_was_never_awaited_warns_once_and_by_its_own_name(toy, patched, recorder):
     patched("Base.arender")
     with pytest.warns(RuntimeWarning, match=r"coroutine 'Base.arender' was never awaited") as warned:

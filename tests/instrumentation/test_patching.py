@@ -276,6 +276,19 @@ def test_aliases_are_bound_again(toy, toy_name, library, recorder):
         assert toy.bound is bound
 
 
+def test_aliases_of_a_function_that_another_tool_has_wrapped(toy, toy_name, recorder):
+    one = Library(toy_name, "", "", (PatchPoint(f"{toy_name}:run", "kind", aliases=(f"{toy_name}:alias",)),))
+    original = toy.alias
+    installed = _patching.install(one, recorder)
+    plain(toy, "run")
+    for expected in (1, 2):
+        toy.alias("m")
+        assert len(recorder) == expected
+        installed.restore()
+        assert toy.alias is original
+        _patching.install(one, recorder)
+
+
 def test_aliases_in_a_module_that_was_imported_in_between(toy, toy_name, library, recorder, tmp_path, monkeypatch):
     name = f"{toy_name}_user"
     (tmp_path / f"{name}.py").write_text(f"from {toy_name} import run, bound\n")
