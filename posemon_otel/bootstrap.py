@@ -167,12 +167,11 @@ def _make_pipeline(chosen: Settings, parts: dict[str, Any]) -> "tuple[Pipeline, 
     present = trace.get_tracer_provider()
     unset = isinstance(present, trace.ProxyTracerProvider)
     off = chosen[settings.JOURNAL] == "off"
-    # Ours is there where an earlier handle was shut down (OpenTelemetry sets a global provider once and for all), or
-    # where the application made it itself.
+    # Ours is there where an earlier handle was shut down, for OpenTelemetry sets a global provider once and for all.
     again = isinstance(present, TracerProvider) and present.on_end_sink is None
     direct = off or not (unset or again)
     if off and unset:
-        stock.set_providers(chosen, resource)
+        parts |= {"stock": stock.set_providers(chosen, resource)}
     pipeline = Pipeline(
         chosen,
         resource,

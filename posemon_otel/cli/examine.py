@@ -80,7 +80,8 @@ def _exporter(signal: str, name: str, chosen: Settings, own: Setting[str], own_p
 
 def journal(chosen: Settings) -> Iterator[Finding]:
     """The journal's folder, and what waits in it."""
-    from posemon_otel.delivery.backlog import backlogs, folder_of
+    from posemon_otel.delivery.backlog import backlogs
+    from posemon_otel.state import journals_folder
 
     variable = settings.JOURNAL_DIR.variables[0]
     if chosen[settings.JOURNAL] == "off":
@@ -89,7 +90,7 @@ def journal(chosen: Settings) -> Iterator[Finding]:
         )
         return
     try:
-        folder = folder_of(chosen)
+        folder = journals_folder(chosen)
     except RuntimeError as error:
         yield Finding("journal", BAD, str(error), f"set {variable}")
         return

@@ -19,9 +19,10 @@ def journal() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def status(*, as_json: bool) -> None:
     """A line for each process's journal: whether it lives, and what waits for whom."""
-    from posemon_otel.delivery.backlog import backlogs, folder_of
+    from posemon_otel.delivery.backlog import backlogs
+    from posemon_otel.state import journals_folder
 
-    folder = folder_of(Settings())
+    folder = journals_folder(Settings())
     found = backlogs(folder)
     if as_json:
         import json

@@ -5,14 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from posemon_otel import settings
 from posemon_otel.delivery import wire
 from posemon_otel.entries import Finish
 from posemon_otel.journal import Journal, journals
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
-from posemon_otel.settings import Settings
-from posemon_otel.state import state_folder
 
 
 class Waiting(NamedTuple):
@@ -54,17 +51,11 @@ class Backlog(NamedTuple):
         return not any(one.bytes for one in self.waiting)
 
 
-def folder_of(chosen: Settings) -> Path:
-    """The folder in which each service has a folder of journals."""
-    explicit = chosen[settings.JOURNAL_DIR]
-    return Path(explicit).expanduser() if explicit else state_folder(chosen)
-
-
 def backlogs(folder: Path) -> list[Backlog]:
     """The journals below a folder of services, living and dead; those of other users are left out.
 
     Args:
-        folder: As ``folder_of`` tells.
+        folder: As ``state.journals_folder`` tells.
     """
     found = []
     for journal in _journals(folder):
@@ -79,7 +70,7 @@ def generation_spans(folder: Path, generation_id: str) -> list[Finish]:
     """The finished spans of the traces of a generation, of all services, as far as their segments are still kept.
 
     Args:
-        folder: As ``folder_of`` tells.
+        folder: As ``state.journals_folder`` tells.
         generation_id: The generation.
     """
     by_trace: dict[bytes, list[Finish]] = {}

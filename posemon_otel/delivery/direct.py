@@ -3,6 +3,7 @@
 Spans, logs and metrics are written to those providers at once. Rows and callbacks still go through a journal.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from opentelemetry import metrics, trace
@@ -11,7 +12,7 @@ from opentelemetry.context import Context
 
 from posemon_otel import entries, faults
 from posemon_otel.delivery.journal_sink import JournalSink
-from posemon_otel.delivery.metrics import Instruments
+from posemon_otel.delivery.metrics import Instruments, observe
 from posemon_otel.delivery.readable import event_to_log
 from posemon_otel.entries import Event, Log
 from posemon_otel.operation import Operation, describe
@@ -25,15 +26,18 @@ _SPAN_KINDS = tuple(trace.SpanKind)
 class DirectSink:
     """Writes to the application's providers; hands what rows and callbacks need to a journal."""
 
-    def __init__(self, journal: JournalSink) -> None:
+    def __init__(self, journal: JournalSink, active: Callable[[], int]) -> None:
         """Makes a sink on the providers that are set globally.
 
         Args:
             journal: Takes finishes and events, for the consumers ``records`` and ``events`` alone.
+            active: How many generations are running.
         """
         self._journal = journal
-        self._instruments = Instruments(metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL))
+        meter = metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL)
+        self._instruments = Instruments(meter)
         self._instruments.zeros()
+        observe(meter, lambda _options: [metrics.Observation(active())])
 
     def start(self, operation: Operation, context: Context) -> trace.Span:
         scope = entries.scopes[operation.scope]

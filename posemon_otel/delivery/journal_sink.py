@@ -1,7 +1,6 @@
 """The sink that appends to the journal: what it takes survives the process."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 from opentelemetry import trace
@@ -20,18 +19,21 @@ from posemon_otel.semconv import operations as o
 LATE_START_NS = 250_000_000
 """How long an operation runs before its start is journalled: short ones never pay for one."""
 
+OpenWriter = Callable[[Callable[[], Iterable[tuple[int, Any]]]], Writer]
+"""Opens the process's journal; takes what a new segment begins with."""
+
 _SPAN_KINDS = tuple(trace.SpanKind)
 
 
 class JournalSink:
     """Appends starts, finishes, logs and events. Its methods never raise and never wait for a backend."""
 
-    def __init__(self, provider: TracerProvider | None, open_writer: Callable[["JournalSink"], Writer]) -> None:
+    def __init__(self, provider: TracerProvider | None, open_writer: OpenWriter) -> None:
         """Makes a sink.
 
         Args:
             provider: Makes the operations' spans; its ended spans come here. ``None`` behind the direct sink.
-            open_writer: Opens the process's journal, at the first append and again after a fork.
+            open_writer: Called at the first append, and where the journal is closed.
         """
         self._provider = provider
         self._open_writer = open_writer
@@ -99,11 +101,6 @@ class JournalSink:
 
     # What delivery calls -------------------------------------------------------------------------------------------
 
-    @property
-    def writer(self) -> Writer | None:
-        """The process's journal; ``None`` before the first append."""
-        return self._writer
-
     def open_operations(self, kind: str) -> int:
         """How many operations of a kind are running."""
         return sum(operation.kind.key == kind for operation in list(self._open.values()))
@@ -136,13 +133,6 @@ class JournalSink:
         if writer is not None:
             writer.abandon()
 
-    def close(self) -> None:
-        """Seals the journal; what comes later opens another."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with contextlib.suppress(OSError):
-                writer.close()
-
     # -----------------------------------------------------------------------------------------------------------------
 
     def _tracer(self, scope: int) -> trace.Tracer:
@@ -156,7 +146,7 @@ class JournalSink:
         try:
             writer = self._writer
             if writer is None or writer.closed:
-                writer = self._writer = self._open_writer(self)
+                writer = self._writer = self._open_writer(self.prelude)
             if scope >= self._scopes_written:
                 known, self._scopes_written = self._scopes_written, len(entries.scopes)
                 for number in range(known, self._scopes_written):

@@ -130,10 +130,7 @@ class Replay:
         meter = provider.get_meter(SCOPE, __version__, SCHEMA_URL)
         self._instruments = Instruments(meter)
         self._instruments.zeros()
-        active, dropped = m.GENERATION_ACTIVE, m.DROPPED
-        # The first of the observables drains; they are called in the order in which they were made.
-        meter.create_observable_up_down_counter(active.name, [self._observe_active], active.unit, active.meaning)
-        meter.create_observable_counter(dropped.name, [_observe_dropped], dropped.unit, dropped.meaning)
+        observe(meter, self._observe_active)
 
     def drain(self) -> None:
         """Replays what is new in the journal. The caller's thread remembers how far, for ``exported``."""
@@ -161,6 +158,13 @@ class Replay:
         except Exception as exc:
             faults.fault("replaying metrics from the journal", exc)
         return [Observation(self._active())]
+
+
+def observe(meter: Meter, active: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
+    """Makes the observed instruments. ``active``'s is the first: callbacks run in the order in which they were made."""
+    running, dropped = m.GENERATION_ACTIVE, m.DROPPED
+    meter.create_observable_up_down_counter(running.name, [active], running.unit, running.meaning)
+    meter.create_observable_counter(dropped.name, [_observe_dropped], dropped.unit, dropped.meaning)
 
 
 def _observe_dropped(_options: CallbackOptions) -> Iterable[Observation]:

@@ -1,14 +1,10 @@
-"""Everything that one process needs to deliver: provider, journal, sink, shipper. ``bootstrap`` makes one."""
+"""Everything that one process needs to deliver: provider, sink, journal, shipper. ``bootstrap`` makes one."""
 
-import contextlib
 import os
-import re
-import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,16 +19,19 @@ from posemon_otel.delivery.happenings import Happenings
 from posemon_otel.delivery.journal_sink import JournalSink
 from posemon_otel.delivery.metrics import Acknowledging, Inherited, Replay
 from posemon_otel.delivery.otlp import Logs, Traces
+from posemon_otel.delivery.own_journal import OwnJournal
 from posemon_otel.delivery.provider import TracerProvider
 from posemon_otel.delivery.records import Records
 from posemon_otel.delivery.recovery import interrupt_open
 from posemon_otel.delivery.shipper import Consumer, Shipper
-from posemon_otel.journal import Journal, Writer
 from posemon_otel.semconv import operations as o
 from posemon_otel.settings import Settings
 
 _FLUSH_SHARE = 0.8
 """Share of the exit's budget for a last delivery; the rest is for ending what hangs."""
+
+Makers = Mapping[str, Sequence[Callable[[], Any]]]
+"""What makes the exporters of each signal."""
 
 
 class Pipeline:
@@ -40,7 +39,8 @@ class Pipeline:
 
     Attributes:
         sink: Where operations go.
-        tracer_provider: Ours, or ``None`` where the application brought its own.
+        shipper: The threads that deliver.
+        tracer_provider: Ours, or ``None`` where spans go to the providers that are set globally.
         meter_provider: Ours, or ``None`` likewise.
     """
 
@@ -51,8 +51,9 @@ class Pipeline:
         *,
         direct: bool,
         provider: TracerProvider | None = None,
+        stock: Sequence[Any] = (),
         view: Callable[[Any], None] | None = None,
-        makers: Mapping[str, Sequence[Callable[[], Any]]] | None = None,
+        makers: Makers | None = None,
         readers: Sequence[MetricReader] = (),
         ids: IdGenerator | None = None,
     ) -> None:
@@ -63,50 +64,41 @@ class Pipeline:
             resource: This process's Resource.
             direct: Whether spans, logs and metrics go to the providers that are set globally, at once.
             provider: The tracer provider of an earlier pipeline, to be used again.
+            stock: The SDK's providers behind the direct sink that are ours to flush and end.
             view: Called with the spans of finished generations.
-            makers: What makes the exporters of each signal, instead of those that the settings name.
+            makers: What makes the exporters, instead of those that the settings name.
             readers: Further metric readers.
             ids: Makes trace and span ids.
         """
         self._settings = chosen
-        self._resource = resource
         self._direct = direct
         self._view = view
-        self._root: Path | None = None
-        self._temporary: Any = None
-        self._own: Journal | None = None
-        self._opening = threading.Lock()
+        self._stock = tuple(stock)
         self._closed = False
         self._abandoned: list[Any] = []
         if makers is None:
             makers = {} if direct else {signal: exporters.makers(signal, chosen) for signal in exporters.SIGNALS}
         self._makers = makers
-        self._readers: list[tuple[MetricReader, Acknowledging | None]] = []
+        self._readers: list[tuple[MetricReader, Acknowledging]] = []
         if not direct and provider is None:
             provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
         self.tracer_provider = None if direct else provider
-        if self.tracer_provider is not None:
-            self._resource = self.tracer_provider.resource
         self.meter_provider: MeterProvider | None = None
-        self._journal_sink = JournalSink(self.tracer_provider, self._open_writer)
-        self._replay = Replay(lambda: self._own, lambda: self._journal_sink.open_operations(o.GENERATION.key))
+        self._journal = OwnJournal(
+            chosen,
+            lambda: resource if self.tracer_provider is None else self.tracer_provider.resource,
+            consumers=lambda: [consumer.name for consumer in self.shipper.consumers],
+            opened=self._start,
+        )
+        self._journal_sink = JournalSink(self.tracer_provider, self._journal.open)
+        self._replay = Replay(self._journal.journal, self._generations)
         self.shipper = self._make_shipper()
         if direct:
-            self.sink: operation.Sink = DirectSink(self._journal_sink)
+            self.sink: operation.Sink = DirectSink(self._journal_sink, self._generations)
         else:
             self.sink = self._journal_sink
             self.meter_provider = self._make_meter_provider(readers)
         _after_fork(self)
-
-    def add_metric_reader(self, reader: MetricReader) -> None:
-        """Adds a reader of the user's; its collections drain the journal as ours do."""
-        if self.meter_provider is not None:
-            self.meter_provider.add_metric_reader(reader)
-
-    @property
-    def journal(self) -> Journal | None:
-        """This process's journal; ``None`` before its first append."""
-        return self._own
 
     def force_flush(self, timeout: float) -> bool:
         """Delivers everything finished before the call.
@@ -118,13 +110,17 @@ class Pipeline:
             Whether the receivers have acknowledged it all.
         """
         deadline = time.monotonic() + timeout
-        before = {id(exporter): exporter.delivered for _, exporter in self._readers if exporter is not None}
-        collecting = threading.Thread(target=self._collect, args=(deadline,), name="posemon-flush", daemon=True)
-        collecting.start()  # on a thread of its own: a hanging receiver must not hold the caller beyond its timeout
+        before = [exporter.delivered for _, exporter in self._readers]
+        flushed: list[bool] = []
+        # On a thread of its own: a hanging receiver must not hold the caller beyond its timeout.
+        thread = threading.Thread(
+            target=lambda: flushed.append(self._flush_providers(deadline)), name="posemon-flush", daemon=True
+        )
+        thread.start()
         delivered = self.shipper.flush(timeout)
-        collecting.join(max(0.0, deadline - time.monotonic()))
-        counted = all(exporter is None or exporter.delivered > before[id(exporter)] for _, exporter in self._readers)
-        return delivered and counted and not collecting.is_alive()
+        thread.join(max(0.0, deadline - time.monotonic()))
+        counted = all(exporter.delivered > old for (_, exporter), old in zip(self._readers, before, strict=True))
+        return delivered and counted and flushed == [True]
 
     def shutdown(self, budget: float | None = None) -> bool:
         """Delivers what it can within the budget, then ends; the rest stays in the journal.
@@ -140,34 +136,51 @@ class Pipeline:
         self._closed = True
         budget = self._settings[settings.EXIT_BUDGET] if budget is None else budget
         deadline = time.monotonic() + budget
-        delivered = self.force_flush(budget * _FLUSH_SHARE) if self.shipper.started else True
+        delivered = self.force_flush(budget * _FLUSH_SHARE)
         operation.use(None)
         if self.tracer_provider is not None:
             self.tracer_provider.on_end_sink = None
         ending = threading.Thread(target=self._end, args=(deadline,), name="posemon-shutdown", daemon=True)
         ending.start()
         ending.join(max(0.0, deadline - time.monotonic()))
-        self._journal_sink.close()
-        if self._own is not None:
-            self._own.release_ship()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._journal.close()
         return delivered
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _end(self, deadline: float) -> None:
-        self.shipper.stop(max(0.0, deadline - time.monotonic()))
-        for reader, _ in self._readers:
-            with contextlib.suppress(Exception):
-                reader.shutdown(timeout_millis=max(1.0, (deadline - time.monotonic()) * 1000))
+    def _start(self) -> None:
+        if not self._closed:
+            self.shipper.start()
 
-    def _collect(self, deadline: float) -> None:
+    def _generations(self) -> int:
+        return self._journal_sink.open_operations(o.GENERATION.key)
+
+    def _flush_providers(self, deadline: float) -> bool:
+        def left() -> int:
+            return max(1, int((deadline - time.monotonic()) * 1000))
+
+        truly = True
         for reader, _ in self._readers:
             try:
-                reader.collect(timeout_millis=max(1.0, (deadline - time.monotonic()) * 1000))
+                reader.collect(timeout_millis=left())
             except Exception as exc:
                 faults.fault("collecting metrics", exc)
+        for provider in self._stock:
+            truly &= provider.force_flush(left())
+        return truly
+
+    def _end(self, deadline: float) -> None:
+        def left() -> float:
+            return max(0.001, deadline - time.monotonic())
+
+        self.shipper.stop(left())
+        for reader, _ in self._readers:
+            try:
+                reader.shutdown(timeout_millis=left() * 1000)
+            except Exception as exc:
+                faults.fault("ending a metric reader", exc)
+        for provider in self._stock:
+            provider.shutdown()
 
     def _make_shipper(self) -> Shipper:
         batch = self._settings[settings.SHIP_BATCH]
@@ -183,12 +196,16 @@ class Pipeline:
             consumers.append(Inherited(self._makers["metrics"][0]))
         return Shipper(
             consumers,
-            root=self._folder,
-            own=lambda: self._own,
-            housekeeping=self._journal_sink.write_starts,
+            root=self._journal.root,
+            own=self._journal.journal,
+            housekeeping=self._keep_house,
             recover=interrupt_open,
             interval=self._settings[settings.SHIP_INTERVAL],
         )
+
+    def _keep_house(self) -> None:
+        self._journal_sink.write_starts()
+        self._journal.keep_house()
 
     def _make_meter_provider(self, more: Sequence[MetricReader] = ()) -> MeterProvider:
         self._readers = []
@@ -196,9 +213,9 @@ class Pipeline:
             exporter = Acknowledging(make(), self._replay)
             reader = PeriodicExportingMetricReader(exporter, self._settings[settings.METRIC_INTERVAL])
             self._readers.append((reader, exporter))
-        provider = MeterProvider(
-            [*(reader for reader, _ in self._readers), *more], self._resource, shutdown_on_exit=False
-        )
+        assert self.tracer_provider is not None
+        readers = [*(reader for reader, _ in self._readers), *more]
+        provider = MeterProvider(readers, self.tracer_provider.resource, shutdown_on_exit=False)
         self._replay.attach(provider)
         return provider
 
@@ -207,96 +224,18 @@ class Pipeline:
 
         return RecordWriter(connect(self._settings[settings.DATABASE_URL]))
 
-    # The journal -----------------------------------------------------------------------------------------------------
-
-    def _folder(self) -> Path:
-        if self._root is None:
-            if self._direct and self._settings[settings.JOURNAL] == "off":
-                self._temporary = tempfile.TemporaryDirectory(prefix="posemon-")
-                self._root = Path(self._temporary.name) / "journal"
-            else:
-                self._root = journal_root(self._settings, str(self._resource.attributes.get("service.name", "")))
-        return self._root
-
-    def _open_writer(self, sink: JournalSink) -> Writer:
-        with self._opening:
-            current = sink.writer
-            if current is not None and not current.closed:
-                return current
-            writer = self._try_roots(sink)
-            own = Journal.open(writer.folder, keep_bytes=self._settings[settings.JOURNAL_KEEP])
-            own.try_ship()
-            self._own = own
-        if not self._closed:
-            self.shipper.start()
-        return writer
-
-    def _try_roots(self, sink: JournalSink) -> Writer:
-        first = self._folder()
-        try:
-            return self._make_writer(sink, first)
-        except OSError as exc:
-            spare = _spare_root(first)
-            writer = self._make_writer(sink, spare)
-            self._root = spare
-            drops.say_once(
-                f"the journal's folder {first} cannot be used ({exc.strerror or exc}); {spare} is used, which does not"
-                " outlive the machine. Set POSEMON_JOURNAL_DIR to a folder that this process may write"
-            )
-            return writer
-
-    def _make_writer(self, sink: JournalSink, root: Path) -> Writer:
-        head = {"resource": _plain(self._resource.attributes), "schema_url": self._resource.schema_url}
-        return Writer(
-            root,
-            head=head,
-            consumers=[consumer.name for consumer in self.shipper.consumers],
-            prelude=sink.prelude,
-            segment_bytes=self._settings[settings.SEGMENT_BYTES],
-            cap_bytes=self._settings[settings.JOURNAL_CAP],
-            keep_bytes=self._settings[settings.JOURNAL_KEEP],
-        )
-
-    # Fork ------------------------------------------------------------------------------------------------------------
-
     def forget_parent(self) -> None:
-        """In a forked child: own threads, own journal, own Resource; the parent's are left alone, not closed."""
+        """In a forked child: own threads, journal and Resource; the parent's are left alone, not closed."""
         if self._closed:
             return
-        self._abandoned += [self.shipper, self._own, self.meter_provider, *self._readers]
-        self._opening = threading.Lock()
-        self._own = None
+        self._abandoned += [self.shipper, self._journal.journal(), self.meter_provider, *self._readers]
+        self._journal.forget_parent()
         self._journal_sink.forget_parent()
         drops.reset()
-        if self.tracer_provider is not None:
-            self._resource = self.tracer_provider.resource
-        self._replay = Replay(lambda: self._own, lambda: self._journal_sink.open_operations(o.GENERATION.key))
+        self._replay = Replay(self._journal.journal, self._generations)
         self.shipper = self._make_shipper()
         if not self._direct:
             self.meter_provider = self._make_meter_provider()
-
-
-def journal_root(chosen: Settings, service: str) -> Path:
-    """The folder in which the processes of a service keep their journals."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", service).lstrip(".") or "service"
-    explicit = chosen[settings.JOURNAL_DIR]
-    if explicit:
-        return Path(explicit).expanduser() / name
-    state = chosen[settings.STATE_HOME]
-    return (Path(state) if state else Path.home() / ".local" / "state") / "posemon" / name
-
-
-def _spare_root(refused: Path) -> Path:
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, which journals check for its owner
-    base = memory if memory.is_dir() else Path(tempfile.gettempdir())
-    return base / f"posemon-{os.getuid()}" / refused.name
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-        for key, value in attributes.items()
-    }
 
 
 def _after_fork(pipeline: Pipeline) -> None:
