@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -124,6 +123,8 @@ def tidy(
 
 def _sweep(root: Path) -> None:
     """Remove folders without a segment, and those whose process died while it made them."""
+    import shutil
+
     for folder in _folders(root):
         if not owned(folder) or is_locked(folder / ALIVE):
             continue
@@ -137,6 +138,8 @@ def _sweep(root: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove the folder unless somebody ships it; who opens its lock meanwhile finds it removed."""
+    import shutil
+
     lock = Lock(folder / SHIP)
     with contextlib.suppress(FileNotFoundError, JournalError):
         if lock.take():

@@ -6,7 +6,6 @@ Each consumer has a file of its own beside the segments, replaced atomically: a 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +66,8 @@ class Mark:
 
 def load(folder: Path, consumer: str) -> Mark:
     """The mark of `consumer`; the start where it has none or none that can be read, which only means duplicates."""
+    import json
+
     try:
         fields = json.loads(_path(folder, consumer).read_bytes())
         return Mark(_position(fields["low"]), [(_position(a), _position(b)) for a, b in fields["ranges"]])
@@ -80,6 +81,8 @@ def store(folder: Path, consumer: str, mark: Mark) -> None:
     Raises:
         OSError: It could not be written; the one before stands.
     """
+    import json
+
     replace(_path(folder, consumer), json.dumps({"low": mark.low, "ranges": mark.ranges}).encode())
 
 

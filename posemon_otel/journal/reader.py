@@ -55,7 +55,7 @@ class Lag(NamedTuple):
 
 
 class Journal:
-    """One writer's folder, living or dead.
+    """One writer's folder, living or dead. Several threads may use it, each for consumers of its own.
 
     Attributes:
         folder: Where the segments stand; its name is the writer's id.
@@ -180,7 +180,7 @@ class Journal:
         Raises:
             OSError: A segment cannot be read.
         """
-        mark = self.mark(consumer)
+        mark, max_entries = self.mark(consumer), max(max_entries, 1)
         first = at = mark.low if start is None else start
         entries: list[Entry] = []
         room, damaged = max_bytes, 0
@@ -248,10 +248,11 @@ class Journal:
         Returns:
             Entries that each consumer lost by it.
         """
+        alive = self.alive  # before the sizes: what a writer added and then died of would not be in them
         found = self.segments()
         return retention.trim(
             self.folder,
-            found[:-1] if self.alive else found,
+            found[:-1] if alive else found,
             {consumer: self._current(consumer) for consumer in self.consumers},
             keep_bytes=self._keep_bytes,
             cap_bytes=cap_bytes,

@@ -7,7 +7,6 @@ so that the count outlives the process.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +119,8 @@ def _lost(segment: Segment, entries: int, marks: Mapping[str, Mark]) -> dict[str
 
 def load_dropped(folder: Path) -> dict[str, int]:
     """Entries that each consumer lost from a writer's folder so far."""
+    import json
+
     try:
         fields = json.loads((folder / _DROPPED).read_bytes())
         return {str(consumer): int(count) for consumer, count in fields.items()}
@@ -128,6 +129,8 @@ def load_dropped(folder: Path) -> dict[str, int]:
 
 
 def _add_dropped(folder: Path, counts: Mapping[str, int]) -> None:
+    import json
+
     total = load_dropped(folder)
     for consumer, count in counts.items():
         total[consumer] = total.get(consumer, 0) + count

@@ -12,7 +12,6 @@ import errno
 import itertools
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -119,6 +118,8 @@ class Writer:
             self.folder = self.folder.rename(root / self.id)
             self._write_prelude()
         except BaseException:
+            import shutil
+
             self._lose()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -261,8 +262,9 @@ class Writer:
         self._begin_segment()
         if self._busy is None:
             self._close_retired()
+        if self._bare:  # unless a re-entrant append has done it
+            self._write_prelude()
         self._trim()
-        self._write_prelude()
 
     def _begin_segment(self) -> None:
         """Make the next segment and swap it in; a reader takes the older one for sealed as soon as it sees it.
@@ -281,7 +283,7 @@ class Writer:
             raise
         old = self._descriptor
         if self._number < number:
-            self._descriptor, self._fd, self._room = descriptor, descriptor.number, self._segment_bytes
+            self._descriptor, self._fd, self._room = descriptor, descriptor.number, _NO_ROOM
             past, self._number = self._number, number
             entries = self._carried + self._count
             self._carried = self._count = 0
