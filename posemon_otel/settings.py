@@ -263,6 +263,10 @@ APPLICATION_DATABASE_URL = text(
 REDIS_URL = text("redis_url", "POSEMON_REDIS_URL REDIS_URL", "", "BullMQ's Redis", secret=True)
 QUEUE = text("queue", "POSEMON_QUEUE", "pose-generation", "BullMQ queue that the admin app watches")
 JWT_SECRET = text("jwt_secret", "JWT_SECRET", "", "key of the admins' tokens (HS256), at least 32 bytes", secret=True)
+JWKS_URL = Setting(
+    "jwks_url", "POSEMON_JWKS_URL", _endpoint, "", "keys of an identity provider whose RS256 and ES256 tokens are taken too",
+    expected="an address with a scheme, like https://id.example.com/jwks.json",
+)  # fmt: skip
 ADMIN_HOST = text("admin_host", "POSEMON_ADMIN_HOST", "127.0.0.1", "address that the admin app listens on")
 ADMIN_PORT = whole("admin_port", "POSEMON_ADMIN_PORT", 8321, "port of the admin app", 0, 65535)
 ADMIN_PREFIX = text(
@@ -275,9 +279,6 @@ TRUSTED_PROXIES: Setting[tuple[str, ...]] = Setting(
 )  # fmt: skip
 SHOW_USER_NAMES = flag(
     "show_user_names", "POSEMON_SHOW_USER_NAMES", False, "true shows names and e-mail addresses among the top users"
-)
-PROMETHEUS_TOKEN = text(
-    "prometheus_token", "POSEMON_PROMETHEUS_TOKEN", "", "bearer token that a scraper must show", secret=True
 )
 
 ALL: tuple[Setting[Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))

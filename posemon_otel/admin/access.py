@@ -1,16 +1,19 @@
 """Who is asking, and whether they may: bearer token or session cookie, and the role that the database says now."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NamedTuple
 
 from starlette.requests import Request
 
-from posemon_otel.admin.errors import forbidden, unauthorized
+from posemon_otel.admin.errors import forbidden, unauthorized, unavailable
+from posemon_otel.admin.jwks import KeysError, RemoteKeys, is_foreign
 from posemon_otel.admin.tokens import Claims, TokenError, verify
 
 ADMIN_ROLE = "admin"
 SESSION_COOKIE = "posemon_session"
+_KEYS_SECONDS = 5.0
 _SIGN_IN = "Sign in first: send Authorization: Bearer <token>."
 
 
@@ -49,9 +52,10 @@ Asked anew for each request: whoever is removed or demoted loses access at once.
 class Gate:
     """Reads who is asking and refuses those who may not."""
 
-    def __init__(self, secret: str, find_role: FindRole) -> None:
+    def __init__(self, secret: str, find_role: FindRole, keys: RemoteKeys | None = None) -> None:
         self._secret = secret
         self._find_role = find_role
+        self._keys = keys
 
     async def person(self, request: Request) -> Person | None:
         """Who is asking; ``None`` when there is neither token nor cookie.
@@ -69,13 +73,21 @@ class Gate:
             ApiError: 401 or 503, as for ``person``.
         """
         try:
-            claims = verify(token, self._secret)
+            claims = await self._read(token)
         except TokenError as error:
             raise unauthorized(str(error)) from None
+        except (KeysError, TimeoutError):
+            raise unavailable("The keys of the identity provider cannot be read.") from None
         role = await self._find_role(claims)
         if role is None:
             raise unauthorized("This user is not, or no longer, in the database's table users.")
         return Person(claims, role.strip().casefold())
+
+    async def _read(self, token: str) -> Claims:
+        if self._keys is None or not is_foreign(token):
+            return verify(token, self._secret)
+        async with asyncio.timeout(_KEYS_SECONDS):
+            return await asyncio.to_thread(self._keys.verify, token)
 
 
 def admit(person: Person | None, access: Access) -> None:

@@ -1,5 +1,6 @@
 """The admin app: its parts put together."""
 
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
@@ -16,15 +17,25 @@ from posemon_otel.admin.access import Gate
 from posemon_otel.admin.database import Threads, open_engine
 from posemon_otel.admin.endpoints import ENDPOINTS, LOGIN
 from posemon_otel.admin.errors import ApiError
+from posemon_otel.admin.jwks import RemoteKeys
 from posemon_otel.admin.pages import DASHBOARD_PATH, STATIC_PATH, StaticFolder, dashboard
 from posemon_otel.admin.queue import QueueReader
 from posemon_otel.admin.rates import Limiter, Rates
 from posemon_otel.admin.responses import StandardHeaders, problem
 from posemon_otel.admin.sign_in import SignInCodes
 from posemon_otel.admin.site import Endpoint, Part, Site, find_role, respond
-from posemon_otel.admin.tokens import check_secret
+from posemon_otel.admin.tokens import SECRET_BYTES, check_secret
 from posemon_otel.records import MetricsService
-from posemon_otel.settings import ADMIN_PREFIX, JWT_SECRET, QUEUE, REDIS_URL, SHOW_USER_NAMES, Settings, current
+from posemon_otel.settings import (
+    ADMIN_PREFIX,
+    JWKS_URL,
+    JWT_SECRET,
+    QUEUE,
+    REDIS_URL,
+    SHOW_USER_NAMES,
+    Settings,
+    current,
+)
 
 _MESSAGES = {
     HTTPStatus.NOT_FOUND: "There is nothing here.",
@@ -37,6 +48,7 @@ def create_app(
     *,
     database_url: str | None = None,
     jwt_secret: str | None = None,
+    jwks_url: str | None = None,
     redis_url: str | None = None,
     queue: str | None = None,
     prefix: str | None = None,
@@ -54,6 +66,8 @@ def create_app(
         database_url: Its address, in place of ``engine``; else ``POSEMON_DATABASE_URL``, else ``DATABASE_URL``, which
             is only read.
         jwt_secret: Key of the tokens, at least 32 bytes; else ``JWT_SECRET``.
+        jwks_url: Keys of an identity provider whose RS256 and ES256 tokens are taken too; else ``POSEMON_JWKS_URL``.
+            With it the key may be missing: sessions then end with the process.
         redis_url: BullMQ's Redis; else ``POSEMON_REDIS_URL``. Without one the queue's numbers are ``null``.
         queue: BullMQ's queue; else ``POSEMON_QUEUE``.
         prefix: Where the endpoints begin; else ``POSEMON_ADMIN_PREFIX``.
@@ -69,14 +83,16 @@ def create_app(
         DatabaseError: No database is named, or its address cannot be used. One that is merely away is no error here.
     """
     values = settings or current()
-    secret = check_secret(jwt_secret or values[JWT_SECRET])
+    keys_url = jwks_url or values[JWKS_URL]
+    own = jwt_secret or values[JWT_SECRET]
+    secret = secrets.token_hex(SECRET_BYTES) if keys_url and not own else check_secret(own)
     service = MetricsService(engine if engine is not None else open_engine(values, database_url))
     threads = Threads()
     site = Site(
         service=service,
         threads=threads,
         queue=QueueReader(redis_url or values[REDIS_URL], queue or values[QUEUE]),
-        gate=Gate(secret, partial(find_role, service, threads)),
+        gate=Gate(secret, partial(find_role, service, threads), RemoteKeys(keys_url) if keys_url else None),
         limiter=Limiter(rates or Rates()),
         secret=secret,
         prefix=_normal(values[ADMIN_PREFIX] if prefix is None else prefix),

@@ -1,9 +1,11 @@
-"""Tokens of the admins: JSON Web Tokens, HS256 and nothing else, always with an end."""
+"""Tokens of the admins: JSON Web Tokens, one algorithm for each key, always with an end."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jwt
+from jwt.types import Options
 
 from posemon_otel.settings import JWT_SECRET
 
@@ -13,6 +15,7 @@ SECRET_BYTES = 32
 
 DAY_SECONDS = 24 * 3600.0
 _MOST_CHARACTERS = 8192
+_OPTIONS: Options = {"require": ["exp", "userId"], "verify_iat": False}
 
 
 class SecretError(ValueError):
@@ -86,16 +89,32 @@ def verify(token: str, secret: str) -> Claims:
     Raises:
         TokenError: They are not, or the token names no user.
     """
+    return read_claims(decode(token, secret, ALGORITHM))
+
+
+def decode(token: str, key: Any, algorithm: str) -> dict[str, Any]:
+    """The claims of a token, checked with one key and the one algorithm that belongs to it.
+
+    Raises:
+        TokenError: Signature, algorithm or times are not right.
+    """
     if len(token) > _MOST_CHARACTERS:
         raise TokenError("The token is too long.")
     try:
-        claims = jwt.decode(
-            token, secret, algorithms=[ALGORITHM], options={"require": ["exp", "userId"], "verify_iat": False}
-        )
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm], options=_OPTIONS)
+        return claims
     except jwt.ExpiredSignatureError:
         raise TokenError("The token has expired.") from None
     except (jwt.InvalidTokenError, UnicodeError, RecursionError, OverflowError):
         raise TokenError("The token is not valid.") from None
+
+
+def read_claims(claims: Mapping[str, Any]) -> Claims:
+    """What a verified token says.
+
+    Raises:
+        TokenError: It names no user.
+    """
     user, email, role = claims["userId"], claims.get("email"), claims.get("role")
     if not isinstance(user, str) or not user:
         raise TokenError("The token names no user.")
