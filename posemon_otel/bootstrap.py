@@ -164,6 +164,8 @@ def _make_pipeline(chosen: Settings, parts: dict[str, Any]) -> "tuple[Pipeline, 
     from posemon_otel.delivery.pipeline import Pipeline
 
     resource = _resource(chosen)
+    if chosen[settings.CONFIG_FILE] and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        stock.set_from_file(chosen)
     present = trace.get_tracer_provider()
     unset = isinstance(present, trace.ProxyTracerProvider)
     off = chosen[settings.JOURNAL] == "off"

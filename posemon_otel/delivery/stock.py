@@ -1,4 +1,4 @@
-"""The SDK's own providers with their own batch processors, for ``POSEMON_JOURNAL=off``."""
+"""Providers that are not ours: the SDK's own for ``POSEMON_JOURNAL=off``, and those of ``OTEL_CONFIG_FILE``."""
 
 from typing import Any
 
@@ -38,3 +38,29 @@ def set_providers(chosen: Settings, resource: Resource) -> list[Any]:
         logger_provider.add_log_record_processor(BatchLogRecordProcessor(make()))
     set_logger_provider(logger_provider)
     return [tracer_provider, meter_provider, logger_provider]
+
+
+def set_from_file(chosen: Settings) -> bool:
+    """Has the SDK make and set the providers that ``OTEL_CONFIG_FILE`` describes.
+
+    Args:
+        chosen: The settings; why it could not be done is added to its ``problems``.
+
+    Returns:
+        Whether it was done.
+    """
+    path = chosen[settings.CONFIG_FILE]
+    try:
+        from opentelemetry.configuration import configure_sdk, load_config_file
+
+        configure_sdk(load_config_file(path))
+    except ImportError:
+        chosen.problems.append(
+            "OTEL_CONFIG_FILE: needs the package opentelemetry-configuration: pip install opentelemetry-configuration;"
+            " it is ignored"
+        )
+        return False
+    except Exception as exc:
+        chosen.problems.append(f"OTEL_CONFIG_FILE: {path} could not be used ({exc}); it is ignored")
+        return False
+    return True

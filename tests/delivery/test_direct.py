@@ -156,3 +156,53 @@ def test_journal_off_sends_at_once_through_the_sdk_s_processors(tmp_path):
         handle.shutdown(5.0)
         assert sorted(receiver.names()) == ["generate_content flux-dev", "pose.generation", "pose.render"]
         assert receiver.total("pose.generations", pose__generation__status="failed") == 1
+
+
+def test_a_configuration_file_of_opentelemetry_is_used(tmp_path):
+    from tests.receiver import Receiver
+
+    with otel_globals.set_aside(), Receiver() as receiver:
+        path = tmp_path / "otel.yaml"
+        path.write_text(
+            f"""
+            file_format: "1.0"
+            tracer_provider:
+              processors:
+                - simple:
+                    exporter:
+                      otlp_http:
+                        endpoint: {receiver.url}/v1/traces
+            """
+        )
+        handle = posemon.configure(
+            "worker",
+            config_file=str(path),
+            journal_dir=str(tmp_path / "journal"),
+            log_format="none",
+            disabled_instrumentations=("*",),
+        )
+        assert handle.settings.problems == []
+        assert handle.mode == "direct"
+        work()
+        handle.shutdown(5.0)
+        trace.get_tracer_provider().shutdown()
+        assert sorted(receiver.names()) == ["generate_content flux-dev", "pose.generation", "pose.render"]
+
+
+def test_a_configuration_file_that_is_wrong_costs_one_line(tmp_path):
+    with otel_globals.set_aside():
+        handle = posemon.configure(
+            "worker",
+            config_file=str(tmp_path / "missing.yaml"),
+            traces_exporter="none",
+            metrics_exporter="none",
+            logs_exporter="none",
+            journal_dir=str(tmp_path / "journal"),
+            log_format="none",
+            disabled_instrumentations=("*",),
+        )
+        assert handle.mode == "journal"
+        (problem,) = handle.settings.problems
+        assert problem.startswith("OTEL_CONFIG_FILE: ")
+        assert "missing.yaml" in problem
+        handle.shutdown(5.0)
