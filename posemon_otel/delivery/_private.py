@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor, Tracer
 
+from posemon_otel import faults
+
 NAMES: Final[dict[str, str]] = {
     "opentelemetry._logs": "the API of logs has no public module yet",
     "opentelemetry.sdk._logs": "nor has the SDK's part for logs",
@@ -30,7 +32,15 @@ def start_metrics(tracer: Tracer) -> Callable[[Any, Any], Callable[[], None]] | 
     metrics = getattr(tracer, "_tracer_metrics", None)
     if metrics is None or type(metrics).__name__.startswith("NoOp"):
         return None
-    counted: Callable[[Any, Any], Callable[[], None]] = metrics.start_span
+
+    def counted(parent: Any, decision: Any) -> Callable[[], None]:
+        try:
+            end: Callable[[], None] = metrics.start_span(parent, decision)
+            return end
+        except Exception as exc:
+            faults.fault("counting a started span", exc)
+            return _nothing
+
     return counted
 
 
@@ -45,6 +55,10 @@ def on_ending(processor: SpanProcessor) -> Callable[[Any], None] | None:
     hook: Callable[[Any], None] | None = getattr(processor, "_on_ending", None)
     inherited = getattr(SpanProcessor, "_on_ending", None)
     return None if getattr(hook, "__func__", None) is inherited else hook
+
+
+def _nothing() -> None:
+    """There is no end to be counted."""
 
 
 def _always() -> bool:

@@ -47,10 +47,12 @@ class CurrentSpan(AbstractContextManager[trace_api.Span]):
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            # Not by `context.detach`, which logs a traceback where a generator is closed in another task's context.
+            # Not by `detach`, which logs a traceback where a generator is closed in another task's context.
             self._token.var.reset(self._token)
         except (ValueError, RuntimeError):
             pass
+        except AttributeError:  # another runtime context, which `OTEL_PYTHON_CONTEXT` names, has tokens of its own
+            context_api.detach(self._token)
         span = self._span
         # What is only a BaseException, such as GeneratorExit, is no error.
         if isinstance(exc, Exception) and isinstance(span, Span) and span.is_recording():

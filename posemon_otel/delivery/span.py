@@ -17,18 +17,14 @@ from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_ESCA
 from posemon_otel import clock, faults, redaction
 from posemon_otel import operation as operations
 from posemon_otel.delivery import values
-from posemon_otel.delivery.span_view import SpanView
+from posemon_otel.delivery.span_view import UNSET, SpanView
 from posemon_otel.delivery.values import logger
-from posemon_otel.entries import Finish, SpanEvent, SpanLink
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
 
 if TYPE_CHECKING:
     from posemon_otel.delivery.provider import Tracer
 
-UNSET = trace_api.Status()
-_TRACE_IDS, _SPAN_IDS = (1 << 128) - 1, (1 << 64) - 1
-_INTERNAL = trace_api.SpanKind.INTERNAL
 _Status, _StatusCode = trace_api.Status, trace_api.StatusCode
 
 
@@ -36,9 +32,6 @@ class Span(SpanView, trace_api.Span):
     """A running span; an ended one is what processors read.
 
     It passes ``isinstance(span, opentelemetry.sdk.trace.Span)``.
-
-    Attributes:
-        operation: The operation that it is the span of; ``None`` for another library's.
     """
 
     __slots__ = (
@@ -47,7 +40,6 @@ class Span(SpanView, trace_api.Span):
         "_open",
         "_record_exception",
         "_set_status_on_exception",
-        "operation",
     )
 
     def __init__(
@@ -66,7 +58,7 @@ class Span(SpanView, trace_api.Span):
     ) -> None:
         """Made by a tracer alone. The base classes' constructors make what is not needed here: they are not called."""
         self.tracer = tracer
-        self.operation: operations.Operation | None = None
+        self.operation = None
         self._name = name
         self._context = context
         self._parent = parent
@@ -273,7 +265,10 @@ class Span(SpanView, trace_api.Span):
             self._attributes = {}
             faults.fault("redacting a span", exc)
         if self._on_metrics_end is not None:
-            self._on_metrics_end()
+            try:
+                self._on_metrics_end()
+            except Exception as exc:
+                faults.fault("counting an ended span", exc)
         provider = self.tracer.provider
         if provider.processors.measured:
             provider.processors.on_end(self)
@@ -318,37 +313,6 @@ class Span(SpanView, trace_api.Span):
         if status:
             self.set_status(_Status(_StatusCode.ERROR, f"{type(exc).__name__}: {_message(exc)}"))
 
-    def to_finish(self) -> Finish:
-        """What the journal keeps of it, once it has ended: what it holds is redacted then, and does not change."""
-        context, parent, operation, status, kind = self._context, self._parent, self.operation, self._status, self._kind
-        state = context.trace_state
-        end_time = self._end_time
-        return Finish(
-            context.trace_id.to_bytes(16, "big"),
-            context.span_id,
-            0 if parent is None else parent.span_id,
-            parent is not None and parent.is_remote,
-            int(context.trace_flags),
-            "" if state is trace_api.DEFAULT_TRACE_STATE else state.to_header(),
-            self.tracer.number,
-            o.SPAN.key if operation is None else operation.kind.key,
-            kind.value if kind is not _INTERNAL and isinstance(kind, trace_api.SpanKind) else o.INTERNAL,
-            self._name,
-            self._start_time,
-            self._start_time if end_time is None else end_time,
-            self._attributes,
-            0 if status is UNSET else status.status_code.value,
-            "" if status is UNSET else status.description or "",
-            "" if operation is None else operation.outcome,
-            None if operation is None else operation.error,
-            list(map(_event_entry, self._events)),
-            list(map(_link_entry, self._links)),
-            (self._dropped, self._event_count - len(self._events), self._link_count - len(self._links)),
-            {} if operation is None else operation.facts,
-            1 if operation is None else operation.attempt,
-            operation is None or operation.terminal,
-        )
-
 
 sdk.Span.register(Span)
 
@@ -358,20 +322,3 @@ def _message(exc: BaseException) -> str:
         return str(exc)
     except Exception:
         return f"<unprintable {type(exc).__name__} object>"
-
-
-def _event_entry(event: sdk.Event) -> SpanEvent:
-    return SpanEvent(event.name, event.timestamp, dict(event.attributes or {}), event.dropped_attributes)
-
-
-def _link_entry(link: trace_api.Link) -> SpanLink:
-    context = link.context
-    return SpanLink(
-        # Masked: another process's ids may be anything.
-        (context.trace_id & _TRACE_IDS).to_bytes(16, "big"),
-        context.span_id & _SPAN_IDS,
-        int(context.trace_flags),
-        context.trace_state.to_header(),
-        dict(link.attributes or {}),
-        link.dropped_attributes,
-    )

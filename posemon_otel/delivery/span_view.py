@@ -12,9 +12,19 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 
 from posemon_otel.delivery import values
+from posemon_otel.entries import Finish, SpanEvent, SpanLink
+from posemon_otel.operation import Operation
+from posemon_otel.semconv import operations as o
 
 if TYPE_CHECKING:
     from posemon_otel.delivery.provider import Tracer
+
+
+UNSET = trace_api.Status()
+"""What every span begins with."""
+
+_INTERNAL = trace_api.SpanKind.INTERNAL
+_TRACE_IDS, _SPAN_IDS = (1 << 128) - 1, (1 << 64) - 1
 
 
 class SpanView(sdk.ReadableSpan):
@@ -24,6 +34,7 @@ class SpanView(sdk.ReadableSpan):
 
     Attributes:
         tracer: What made it.
+        operation: The operation that it is the span of; ``None`` for another library's.
     """
 
     __slots__ = (
@@ -40,9 +51,11 @@ class SpanView(sdk.ReadableSpan):
         "_parent",
         "_start_time",
         "_status",
+        "operation",
         "tracer",
     )
 
+    operation: Operation | None
     tracer: "Tracer"
     _attributes: dict[str, Any]
     _context: trace_api.SpanContext
@@ -172,8 +185,56 @@ class SpanView(sdk.ReadableSpan):
             instrumentation_scope=self.tracer.scope,
         )
 
+    def to_finish(self) -> Finish:
+        """What the journal keeps of it, once it has ended: what it holds is redacted then, and does not change."""
+        context, parent, operation, status, kind = self._context, self._parent, self.operation, self._status, self._kind
+        state = context.trace_state
+        end_time = self._end_time
+        return Finish(
+            context.trace_id.to_bytes(16, "big"),
+            context.span_id,
+            0 if parent is None else parent.span_id,
+            parent is not None and parent.is_remote,
+            int(context.trace_flags),
+            "" if state is trace_api.DEFAULT_TRACE_STATE else state.to_header(),
+            self.tracer.number,
+            o.SPAN.key if operation is None else operation.kind.key,
+            kind.value if kind is not _INTERNAL and isinstance(kind, trace_api.SpanKind) else o.INTERNAL,
+            self._name,
+            self._start_time,
+            self._start_time if end_time is None else end_time,
+            self._attributes,
+            0 if status is UNSET else status.status_code.value,
+            "" if status is UNSET else status.description or "",
+            "" if operation is None else operation.outcome,
+            None if operation is None else operation.error,
+            list(map(_event_entry, self._events)),
+            list(map(_link_entry, self._links)),
+            (self._dropped, self._event_count - len(self._events), self._link_count - len(self._links)),
+            {} if operation is None else operation.facts,
+            1 if operation is None else operation.attempt,
+            operation is None or operation.terminal,
+        )
+
 
 def _bounded_list(items: Sequence[Any], dropped: int) -> Any:
     made = BoundedList.from_seq(None, items)
     made.dropped = dropped
     return made
+
+
+def _event_entry(event: sdk.Event) -> SpanEvent:
+    return SpanEvent(event.name, event.timestamp, dict(event.attributes or {}), event.dropped_attributes)
+
+
+def _link_entry(link: trace_api.Link) -> SpanLink:
+    context = link.context
+    return SpanLink(
+        # Masked: another process's ids may be anything.
+        (context.trace_id & _TRACE_IDS).to_bytes(16, "big"),
+        context.span_id & _SPAN_IDS,
+        int(context.trace_flags),
+        context.trace_state.to_header(),
+        dict(link.attributes or {}),
+        link.dropped_attributes,
+    )

@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry import context as context_api
@@ -452,6 +453,15 @@ def test_a_current_span_left_in_another_context(caplog: pytest.LogCaptureFixture
     assert caplog.text == ""
 
 
+def test_a_current_span_in_another_runtime_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    token, detached = object(), []
+    monkeypatch.setattr(context_api, "attach", lambda context: token)
+    monkeypatch.setattr(context_api, "detach", detached.append)
+    with make()[0].get_tracer("t").start_as_current_span("s"):
+        pass
+    assert detached == [token]
+
+
 def test_a_current_span_around_one_that_does_not_record() -> None:
     provider, _ = make(sampler=sampling.ALWAYS_OFF)
     error = ValueError("passes")
@@ -528,3 +538,17 @@ def test_the_sdks_own_metrics(enabled: str, monkeypatch: pytest.MonkeyPatch) -> 
         meters.shutdown()
     assert seen[0] == seen[1]
     assert set(seen[0]) == ({"otel.sdk.span.started", "otel.sdk.span.live"} if enabled == "true" else set())
+
+
+def test_metrics_that_fail_are_faults_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults.strict = False
+    monkeypatch.setenv("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
+    meters = Mock()
+    add = meters.get_meter.return_value.create_up_down_counter.return_value.add
+    tracer = TracerProvider(shutdown_on_exit=False, meter_provider=meters).get_tracer("t")
+    span = tracer.start_span("the end fails")
+    add.side_effect = RuntimeError
+    span.end()
+    tracer.start_span("the start fails").end()
+    assert add.call_count == 3
+    assert not span.is_recording()
