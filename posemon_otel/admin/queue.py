@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from typing import NamedTuple
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -9,6 +10,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+_log = logging.getLogger(__name__)
 
 READ_SECONDS = 0.8
 """How long the queue may take to answer: what needs it is then served without it."""
@@ -62,7 +65,8 @@ class QueueReader:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 return await self._counts(self.url), None
-        except (RedisError, OSError, TimeoutError, ValueError):
+        except Exception:  # what speaks something else than Redis can make the client raise anything
+            _log.debug("reading the queue failed", exc_info=True)
             return None, SILENT_REDIS
 
     async def _counts(self, url: str) -> QueueCounts:

@@ -1,5 +1,6 @@
 """What every endpoint shares: the way from a request to an answer, and the parts that answer it."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -21,6 +22,9 @@ from posemon_otel.admin.views import View
 from posemon_otel.records import MetricsService
 
 _log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 3.0
+"""How long an endpoint that anyone may call waits to know who does."""
 
 
 class Part(NamedTuple):
@@ -124,12 +128,16 @@ async def respond(site: Site, endpoint: Endpoint, request: Request) -> Response:
 
 async def _person(site: Site, endpoint: Endpoint, request: Request) -> Person | None:
     """Who is asking. Where anyone may, an unusable token and a silent database only mean that nobody is."""
+    open_to_all = endpoint.access is Access.ANYONE
     try:
-        return await site.gate.person(request)
+        async with asyncio.timeout(_LOOK_SECONDS if open_to_all else None):
+            return await site.gate.person(request)
+    except TimeoutError:
+        return None
     except ApiError as error:
         if error.status == HTTPStatus.UNAUTHORIZED:
             site.limiter.refused(address_of(request))
-        if endpoint.access is Access.ANYONE:
+        if open_to_all:
             return None
         raise
 
@@ -138,7 +146,7 @@ async def find_role(service: MetricsService, threads: Threads, claims: Claims) -
     """The role of whom a token names, as the database says now.
 
     Returns:
-        ``None`` when users are kept and this one is not among them; the token's own claim where there is no such table.
+        ``None`` when users are kept and this one is not among them; the token's own claim where none are kept.
     """
 
     def look() -> str | None:

@@ -52,13 +52,18 @@ class MetricsService:
 
     @property
     def has_users(self) -> bool:
-        """Whether there is a table of users, so that roles can be read.
+        """Whether users are kept here, so that roles can be read.
+
+        An application's table keeps them even when it is empty. Our own is made with every database of ours: it keeps
+        none until somebody is in it, else nobody could ever sign in to a fresh one.
 
         Raises:
             DatabaseError: The database is away or holds no generations.
         """
-        with self._asked() as (_, source):
-            return users.name in source.tables
+        with self._asked() as (connection, source):
+            if users.name not in source.tables:
+                return False
+            return not source.ours or connection.execute(select(users.c.id).limit(1)).first() is not None
 
     def get_system_metrics(self, start: datetime | None = None, end: datetime | None = None) -> SystemMetrics:
         """Counts, rates, times and credits of the generations created in a period; queue numbers are left empty.

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from posemon_otel.admin import SecretError, create_app, make_token
 from posemon_otel.admin.access import Access
 from posemon_otel.admin.endpoints import ENDPOINTS
-from posemon_otel.records import add_user, connect, writing
+from posemon_otel.records import add_user, connect, upgrade, writing
 from posemon_otel.settings import Settings
 from tests.admin.conftest import ADMIN, PREFIX, SECRET, USER, bearer
 
@@ -78,19 +78,43 @@ def test_a_removed_user_loses_access_at_once(client, engine):
     headers = bearer(ADMIN, "admin")
     assert client.get(f"{PREFIX}/metrics", headers=headers).status_code == 200
     with writing(engine) as connection:
-        connection.execute(text("DELETE FROM users"))
+        connection.execute(text("DELETE FROM users WHERE id = :id"), {"id": ADMIN})
     assert client.get(f"{PREFIX}/metrics", headers=headers).status_code == 401
     assert client.get(f"{PREFIX}/metrics/popular-poses", headers=headers).status_code == 401
 
 
+def test_a_fresh_database_of_our_own_keeps_no_users(make_client, tmp_path):
+    """`posemon serve` makes one with an empty table: the token says the role until somebody is in it."""
+    engine = connect(f"sqlite:///{tmp_path / 'fresh.db'}")
+    upgrade(engine)
+    client = make_client(engine=engine)
+    assert client.get(f"{PREFIX}/metrics", headers=bearer("me", "admin")).status_code == 200
+    assert client.get(f"{PREFIX}/metrics", headers=bearer("me")).status_code == 403
+    add_user(engine, "other", email="other@example.com", password_hash="!")
+    assert client.get(f"{PREFIX}/metrics", headers=bearer("me", "admin")).status_code == 401
+    engine.dispose()
+
+
+def test_an_applications_empty_table_lets_nobody_in(make_client, tmp_path):
+    engine = connect(f"sqlite:///{tmp_path / 'application.db'}")
+    with writing(engine) as connection:
+        connection.execute(text(GENERATIONS_TABLE))
+        connection.execute(text("CREATE TABLE users (id text, email text, name text, role text, password text)"))
+    assert make_client(engine=engine).get(f"{PREFIX}/metrics", headers=bearer("me", "admin")).status_code == 401
+    engine.dispose()
+
+
+GENERATIONS_TABLE = (
+    'CREATE TABLE pose_generations (id text, status text, "userId" text, "createdAt" timestamp, "startedAt" timestamp, '
+    '"completedAt" timestamp, "posesCompleted" integer, "creditCharged" integer, "creditRefunded" integer, '
+    '"avgGenerationTime" real)'
+)
+
+
 def test_without_a_table_of_users_the_token_says_the_role(make_client, tmp_path):
     engine = connect(f"sqlite:///{tmp_path / 'application.db'}")
-    columns = (
-        'id text, status text, "userId" text, "createdAt" timestamp, "startedAt" timestamp, "completedAt" timestamp, '
-        '"posesCompleted" integer, "creditCharged" integer, "creditRefunded" integer, "avgGenerationTime" real'
-    )
     with writing(engine) as connection:
-        connection.execute(text(f"CREATE TABLE pose_generations ({columns})"))
+        connection.execute(text(GENERATIONS_TABLE))
     client = make_client(engine=engine)
     assert client.get(f"{PREFIX}/metrics", headers=bearer("anyone", "ADMIN")).status_code == 200
     assert client.get(f"{PREFIX}/metrics", headers=bearer("anyone", "user")).status_code == 403

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
-from posemon_otel.admin import Rates, ServeError, create_app, start
+from posemon_otel.admin import Rates, ServeError, create_app, run, start
 from posemon_otel.records import RecordWriter
 from posemon_otel.settings import Settings
 from tests.admin.conftest import PREFIX, SECRET, bearer, generation
@@ -70,32 +70,35 @@ def test_an_app_that_fails_to_start_says_so(caplog):
         start(broken)
 
 
-def test_run_serves_until_a_signal(tmp_path, filled):
+def test_run_serves_until_a_signal(filled):
     code = (
         "from posemon_otel.admin import create_app, run\n"
-        f"run(create_app(database_url='sqlite:///{filled}', jwt_secret={SECRET!r}), port=PORT)\n"
+        f"app = create_app(database_url='sqlite:///{filled}', jwt_secret={SECRET!r})\n"
+        "try:\n"
+        "    run(app, port=0, ready=lambda address: print(address, flush=True))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
     )
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", code.replace("PORT", str(port))],
+        [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        for _ in range(300):
-            try:
-                assert httpx.get(f"http://127.0.0.1:{port}{PREFIX}/health").json()["status"] == "healthy"
-                break
-            except httpx.ConnectError:
-                assert process.poll() is None
-                time.sleep(0.05)
+        address = process.stdout.readline().strip()
+        assert httpx.get(f"{address}{PREFIX}/health").json()["status"] == "healthy"
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        said, errors = process.communicate(timeout=10)
     finally:
         process.kill()
-        _, errors = process.communicate()
-    assert b"Traceback (most recent call last)" not in errors or b"KeyboardInterrupt" in errors
+    assert (said, errors, process.returncode) == ("interrupted\n", "", 0)
+
+
+def test_run_says_what_is_wrong():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServeError, match="the port is in use"):
+        run(lambda *_: None, port=taken.getsockname()[1])
 
 
 def test_the_counts_agree_while_rows_are_written(served, engine):

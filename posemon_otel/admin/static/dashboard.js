@@ -85,7 +85,7 @@ async function refresh(redraw = false) {
   } catch (error) {
     if (error instanceof Refused && error.status === 401) return askToSignIn(state.updated ? "Your session has ended." : null);
     if (error instanceof Refused && error.status === 403) {
-      await closeSession();
+      await closeSession().catch(() => null);
       return askToSignIn("This account may not see the numbers: they need the role admin.");
     }
     state.failures += 1;
@@ -160,9 +160,13 @@ $("legend").replaceChildren(...legend());
 onSubmit("password-form", (form) => logIn(form.get("email"), form.get("password")));
 onSubmit("token-form", (form) => openSession({ token: form.get("token").trim() }));
 $("sign-out").addEventListener("click", async () => {
-  await closeSession();
+  try {
+    await closeSession();
+  } catch {
+    return say("No connection: you are still signed in", "critical");
+  }
   state.updated = 0;
-  askToSignIn(null);
+  return askToSignIn(null);
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !$("board").hidden) refresh(); });
 window.addEventListener("hashchange", begin);
