@@ -36,7 +36,9 @@ def libraries(chosen: Settings) -> Iterator[Finding]:
 
     disabled: tuple[str, ...] = chosen[settings.DISABLED_INSTRUMENTATIONS]
     instrumentation.instrument_installed(disabled)  # imports none of them
-    for status in instrumentation.status():
+    found = instrumentation.status()
+    instrumentation.uninstrument()
+    for status in found:
         if status.version is None:
             yield Finding(status.name, OFF, "not installed")
         elif not status.instrumented:

@@ -63,6 +63,7 @@ class LazyGroup(click.Group):
         "doctor": ("posemon_otel.cli.doctor:doctor", "What is configured, reachable and instrumented."),
         "db": ("posemon_otel.cli.database:db", "Our own database: upgrade, check."),
         "journal": ("posemon_otel.cli.journal:journal", "What waits in the journals to be delivered."),
+        "generate": ("posemon_otel.cli.generate:generate", "The tables of MONITORING.md from the one source."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -143,11 +143,7 @@ def start_worker(
     from posemon_otel.demo.worker import SERVICE
 
     told = folders.telemetry_settings(run, SERVICE, chosen)
-    told |= {
-        settings.REDIS_URL: redis.url,
-        settings.QUEUE: redis.queue,
-        settings.DATABASE_URL: database_url(run, chosen),
-    }
+    told |= {settings.DATABASE_URL: database_url(run, chosen)}
     log = stack.enter_context(run.worker_log.open("wb"))
     process = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", WORKER, "--exit-with-stdin"],
@@ -157,6 +153,8 @@ def start_worker(
         start_new_session=True,  # Ctrl-C is for the demo, which then ends the worker in order
         env=folders.environment(
             told,
+            REDIS_URL=redis.url,
+            QUEUE=redis.queue,
             FLUX_URL=flux_url,
             FLUX_TIMEOUT=str(FLUX_TIMEOUT),
             IMAGES=str(run.images),

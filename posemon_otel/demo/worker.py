@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import posemon_otel as posemon
-from posemon_otel import settings, worker_logger
+from posemon_otel import worker_logger
 
 SERVICE = "pose-worker"
+QUEUE = "pose-generation"
 CREDITS_A_POSE = 30
 SIDE = 384
 THUMBNAIL = 96
@@ -119,9 +120,8 @@ async def _main(worker: Worker) -> None:
         loop.add_signal_handler(number, stopped.set)
     if "--exit-with-stdin" in sys.argv:
         threading.Thread(target=_wait_for_stdin, args=(loop, stopped), daemon=True).start()
-    chosen = settings.current()
     concurrency = int(os.environ.get("WORKER_CONCURRENCY", "4"))
-    await work(worker, chosen[settings.REDIS_URL], chosen[settings.QUEUE], concurrency, stopped)
+    await work(worker, os.environ["REDIS_URL"], os.environ.get("QUEUE", QUEUE), concurrency, stopped)
 
 
 def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

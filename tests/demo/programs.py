@@ -40,7 +40,7 @@ def said(output: str, title: str) -> list[str]:
 def children(pid: int) -> dict[int, str]:
     """The living children of a process and their command lines."""
     lines = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     rows = [line.split(None, 3) for line in lines]
     return {int(row[0]): row[3] for row in rows if int(row[1]) == pid and not row[2].startswith("Z")}
