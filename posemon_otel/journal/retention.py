@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from posemon_otel.journal.files import replace
-from posemon_otel.journal.positions import Mark
+from posemon_otel.journal.positions import Mark, load
 from posemon_otel.journal.segment import segment_numbers, segment_path
 
 SEGMENT_BYTES = 8 * 1024 * 1024
@@ -136,3 +136,32 @@ def _add_dropped(folder: Path, counts: Mapping[str, int]) -> None:
         total[consumer] = total.get(consumer, 0) + count
     with contextlib.suppress(OSError):  # a full disk: the caller has the numbers
         replace(folder / _DROPPED, json.dumps(total).encode())
+
+
+class SealedSegments:
+    """What a writer remembers of its sealed segments: enough to know without a look at the disk that all is well.
+
+    Attributes:
+        dropped: Entries that each consumer lost because of the cap.
+    """
+
+    def __init__(self, consumers: Sequence[str], keep_bytes: int) -> None:
+        self.dropped = dict.fromkeys(consumers, 0)
+        self._keep_bytes = keep_bytes
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def add(self, number: int, size: int, entries: int) -> None:
+        """A segment was sealed."""
+        self._known[number] = (size, entries)
+
+    def trim(self, folder: Path, newest: int, cap_bytes: int) -> dict[str, int]:
+        """Delete what is too much of the segments before `newest`; returns `dropped`."""
+        if sum(size for size, _ in self._known.values()) > min(self._keep_bytes, cap_bytes):
+            sealed = [segment for segment in segments(folder) if segment.number < newest]
+            known = {number: self._known.get(number, (size, 0)) for number, size in sealed}
+            marks = {consumer: load(folder, consumer) for consumer in self.dropped}
+            limits = {"keep_bytes": self._keep_bytes, "cap_bytes": cap_bytes}
+            lost = trim(folder, sealed, marks, **limits, count=lambda number: known[number][1])
+            self.dropped = {consumer: count + lost.get(consumer, 0) for consumer, count in self.dropped.items()}
+            self._known = known
+        return self.dropped

@@ -133,6 +133,15 @@ def begin(path: Path, head: bytes) -> Descriptor:
     return descriptor
 
 
+def ends_with(descriptor: int, data: bytes) -> bool:
+    """Whether the segment open as `descriptor` has `data` whole at its end."""
+    try:
+        start = os.fstat(descriptor).st_size - len(data)
+        return start >= 0 and os.pread(descriptor, len(data), start) == data
+    except OSError:
+        return False
+
+
 def read_head(path: Path) -> Head:
     """The head of the segment at `path`.
 

@@ -2,7 +2,7 @@
 
 Finalisers and signal handlers append too, on the thread that is in the middle of an append: they re-enter the lock
 and find the outer frame in flight. What they may rely on is written down where they look: `_busy` is the outer frame,
-and `_landed` asks the file, not the outer call, what became of it. Between two calls into C CPython runs no handler,
+and `ends_with` asks the file, not the outer call, what became of it. Between two calls into C CPython runs no handler,
 which is why a test and the call that hangs on it stand together.
 """
 
@@ -18,11 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from posemon_otel.journal import retention
 from posemon_otel.journal.files import Descriptor, JournalError, Lock, abandon_in_children, prepare_root
-from posemon_otel.journal.positions import load
-from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES
-from posemon_otel.journal.segment import FIRST, begin, encode_head, frame, segment_path
+from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, SealedSegments
+from posemon_otel.journal.segment import FIRST, begin, encode_head, ends_with, frame, segment_path
 
 ALIVE = "alive"
 SHIP = "ship"
@@ -88,13 +86,13 @@ class Writer:
 
         self._encode = msgpack.Encoder().encode
         self._head, self._consumers, self._prelude = dict(head), tuple(consumers), prelude
-        self._segment_bytes, self._keep_bytes, self.cap_bytes = segment_bytes, keep_bytes, cap_bytes
+        self._segment_bytes, self.cap_bytes = segment_bytes, cap_bytes
         self._fsync = fsync_sealed
         self._lock = threading.RLock()
         self._busy: bytes | None = None
         self._descriptor: Descriptor | None = None
         self._retired: list[Descriptor] = []
-        self._history: dict[int, tuple[int, int]] = {}
+        self._past = SealedSegments(self._consumers, keep_bytes)
         self._numbers = itertools.count(FIRST)
         self._fd = self._number = self._room = _NO_ROOM
         self._count = self._carried = 0
@@ -209,7 +207,7 @@ class Writer:
             raise JournalError(errno.EBADF, f"{self.folder}: closed; make a new writer")
         if outer is None:
             self._close_retired()
-        elif not self._landed(outer):
+        elif not ends_with(self._fd, outer):
             self._seal()  # half of it may stand there: nothing may be written behind it
         try:
             if self._sealed or (self._room < length and self._count > 0 and not self._bare):
@@ -219,14 +217,6 @@ class Writer:
         except OSError:  # a full disk, say: what is small may still fit into the old one
             if self._sealed or self.closed:
                 raise
-
-    def _landed(self, data: bytes) -> bool:
-        """Whether the frame that an outer call is about to write, or has written, stands whole at the end."""
-        try:
-            start = os.fstat(self._fd).st_size - len(data)
-            return start >= 0 and os.pread(self._fd, len(data), start) == data
-        except OSError:
-            return False
 
     def _cut_back(self, number: int, written: int, length: int) -> NoReturn:
         """Take away the part of an entry that was written, so that the next one can be read."""
@@ -264,7 +254,7 @@ class Writer:
             self._close_retired()
         if self._bare:  # unless a re-entrant append has done it
             self._write_prelude()
-        self._trim()
+        self.dropped = self._past.trim(self.folder, self._number, self.cap_bytes)
 
     def _begin_segment(self) -> None:
         """Make the next segment and swap it in; a reader takes the older one for sealed as soon as it sees it.
@@ -296,7 +286,7 @@ class Writer:
         if descriptor is not None:
             # not closed here: an outer frame of this thread may be about to write to it
             self._retired.append(descriptor)
-            self._history[number] = (os.fstat(descriptor.number).st_size, entries)
+            self._past.add(number, os.fstat(descriptor.number).st_size, entries)
             if self._fsync:
                 os.fsync(descriptor.number)
 
@@ -321,19 +311,3 @@ class Writer:
         self._carried += len(frames)
         if not self._sealed:  # it does not count: a long one must not leave a segment without room
             self._room = self._segment_bytes
-
-    def _trim(self) -> None:
-        """Delete what is too much. The newest segment is never part of it."""
-        if sum(size for size, _ in self._history.values()) <= min(self._keep_bytes, self.cap_bytes):
-            return
-        sealed = [segment for segment in retention.segments(self.folder) if segment.number < self._number]
-        self._history = {segment.number: self._history.get(segment.number, (segment.size, 0)) for segment in sealed}
-        lost = retention.trim(
-            self.folder,
-            sealed,
-            {consumer: load(self.folder, consumer) for consumer in self._consumers},
-            keep_bytes=self._keep_bytes,
-            cap_bytes=self.cap_bytes,
-            count=lambda number: self._history[number][1],
-        )
-        self.dropped = {consumer: self.dropped[consumer] + lost.get(consumer, 0) for consumer in self._consumers}
