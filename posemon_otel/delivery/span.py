@@ -38,6 +38,7 @@ class Span(SpanView, trace_api.Span):
         "_monotonic",
         "_on_metrics_end",
         "_open",
+        "_raw",
         "_record_exception",
         "_set_status_on_exception",
     )
@@ -73,6 +74,7 @@ class Span(SpanView, trace_api.Span):
         self._attributes = {}
         self._end_time = None
         self._open = True
+        self._raw = False
         if attributes:
             self._merge(attributes)
         if links:
@@ -114,13 +116,20 @@ class Span(SpanView, trace_api.Span):
 
     def _merge(self, attributes: Mapping[str, Any], target: dict[str, Any] | None = None) -> None:
         tracer = self.tracer
+        if target is None:
+            target = self._attributes
         try:
-            self._dropped += values.merge(
-                self._attributes if target is None else target,
-                attributes,
-                tracer.most_attributes,
-                tracer.longest_attribute,
-            )
+            fit = values.fitness(attributes, tracer.longest_attribute)
+            if fit != values.CLEAN:
+                self._raw = True  # before they are set: `end` copies first and asks then
+            if (
+                fit != values.NEEDS_WORK
+                and len(target) + len(attributes) <= tracer.most_attributes
+                and target.keys().isdisjoint(attributes)
+            ):
+                target.update(attributes)
+            else:
+                self._dropped += values.merge(target, attributes, tracer.most_attributes, tracer.longest_attribute)
         except Exception as exc:  # the caller's mapping raised
             faults.fault("setting attributes", exc)
 
@@ -134,11 +143,7 @@ class Span(SpanView, trace_api.Span):
     def _event(self, name: str, attributes: Any, timestamp: int | None) -> None:
         events = self._events
         self._event_count += 1
-        events.append(
-            sdk.Event(
-                redaction.scrub(values.clean_text(name)), attributes, self._now() if timestamp is None else timestamp
-            )
-        )
+        events.append(sdk.Event(values.clean_name(name), attributes, self._now() if timestamp is None else timestamp))
         if len(events) > self.tracer.most_events:
             del events[:1]
 
@@ -280,21 +285,19 @@ class Span(SpanView, trace_api.Span):
 
     def redact_start(self) -> None:
         """Redacts what it was started with, where processors are about to read it."""
-        self._attributes = values.redacted_all(self._attributes)
+        if self._raw:
+            self._attributes, self._raw = values.redacted_all(self._attributes), False
 
     def _redact(self) -> None:
-        operation = self.operation
-        if operation is None:
-            self._attributes = values.redacted_all(self._attributes)
-        else:
-            # Its own attributes are cleaned when they are set; others may have added some. Equal is told by identity.
-            clean = operation.attributes
-            copy = dict(self._attributes)
-            if copy != clean:
-                own = {key: value for key, value in copy.items() if clean.get(key) is value}
-                copy = values.redacted_all(copy) | own
-            self._attributes = copy
-        self._name = redaction.scrub(values.clean_text(self._name))
+        copy = dict(self._attributes)
+        if self._raw:
+            # An operation's own attributes are cleaned when they are set; others may have added some.
+            own = {} if self.operation is None else self.operation.attributes
+            if copy != own:
+                same = {key: value for key, value in copy.items() if key in own and own[key] is value}
+                copy = values.redacted_all(copy) | same
+        self._attributes = copy
+        self._name = values.clean_name(self._name)
         description = self._status.description
         if description:
             self._status = _Status(self._status.status_code, redaction.scrub_message(description))

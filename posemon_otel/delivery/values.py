@@ -132,7 +132,35 @@ def key_of(key: Any) -> str | None:
     return str(made) if made is not None else None
 
 
-def merge(target: dict[str, Any], attributes: Mapping[str, Any], most: int, longest: int) -> int:
+NEEDS_WORK, KEPT, CLEAN = range(3)
+
+
+def fitness(attributes: Mapping[Any, Any], longest: int) -> int:
+    """What is to be done with attributes that are set.
+
+    Returns:
+        ``CLEAN``: they are kept and may leave as they are; ``KEPT``: they are kept as they are; else ``NEEDS_WORK``.
+    """
+    if type(attributes) is not dict:
+        return NEEDS_WORK
+    fit = CLEAN
+    for key, value in attributes.items():
+        kind = type(value)
+        if type(key) is not str or not key:
+            return NEEDS_WORK
+        if kind is str:
+            if len(value) > longest:
+                return NEEDS_WORK
+            if fit == CLEAN and (key not in METADATA_KEYS or not value.isascii() or "@" in value or "://" in value):
+                fit = KEPT
+        elif kind not in _PLAIN:
+            return NEEDS_WORK
+        elif key not in METADATA_KEYS or (kind is int and not -_INT64 <= value < _INT64):
+            fit = KEPT
+    return fit
+
+
+def merge(target: dict[str, Any], attributes: Mapping[Any, Any], most: int, longest: int) -> int:
     """Sets attributes in ``target``: a key that is set again moves to the end, beyond ``most`` the oldest goes.
 
     Args:
@@ -144,32 +172,6 @@ def merge(target: dict[str, Any], attributes: Mapping[str, Any], most: int, long
     Returns:
         How many attributes were dropped.
     """
-    if (
-        type(attributes) is dict
-        and len(target) + len(attributes) <= most
-        and target.keys().isdisjoint(attributes)
-        and _as_they_are(attributes, longest)
-    ):
-        target.update(attributes)
-        return 0
-    return _merge_one_by_one(target, attributes, most, longest)
-
-
-def _as_they_are(attributes: dict[Any, Any], longest: int) -> bool:
-    """Whether all can be kept as they are, which is the rule."""
-    for key, value in attributes.items():
-        if type(key) is not str or not key:
-            return False
-        kind = type(value)
-        if kind is str:
-            if len(value) > longest:
-                return False
-        elif kind not in _PLAIN:
-            return False
-    return True
-
-
-def _merge_one_by_one(target: dict[str, Any], attributes: Mapping[Any, Any], most: int, longest: int) -> int:
     if not most:
         return len(attributes)
     dropped = 0
@@ -209,8 +211,7 @@ def redacted(key: str, value: Any) -> Any:
 def redacted_all(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """``redacted`` for each attribute; the commonest values on a shorter way."""
     clean = {}
-    # A list of them first: another thread may still set one.
-    for key, value in list(attributes.items()):
+    for key, value in attributes.items():
         kind = type(value)
         if key in METADATA_KEYS:
             if kind is str:
@@ -240,6 +241,12 @@ def bounded(attributes: Mapping[str, Any], dropped: int = 0) -> BoundedAttribute
     made = BoundedAttributes(attributes=attributes, immutable=True)
     made.dropped = dropped
     return made
+
+
+def clean_name(name: Any) -> str:
+    """The name of a span or event as it may go out."""
+    text = clean_text(name)
+    return _scrub_short(text) if len(text) < _SHORT else redaction.scrub(text)
 
 
 def clean_text(text: Any) -> str:
