@@ -1,11 +1,13 @@
 """Running `posemon demo` as a program, with nothing of the tester's own environment in it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 POSEMON = [sys.executable, "-m", "posemon_otel.cli"]
@@ -62,3 +64,30 @@ def until(condition, seconds: float = 20.0):
         if found or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
+
+
+def exported_spans(folder: Path) -> list[dict[str, Any]]:
+    """The spans in a folder of OTLP-JSON files."""
+    return [
+        span
+        for line in (folder / "traces.jsonl").read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+
+
+def attributes(record: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a span, a point or a log record in OTLP-JSON."""
+    return {item["key"]: next(iter(item["value"].values())) for item in record.get("attributes", [])}
+
+
+def into_files(folder: Path) -> dict[str, str]:
+    """Variables that send all telemetry into OTLP-JSON files in a folder."""
+    return {
+        "OTEL_TRACES_EXPORTER": "otlp_json_file",
+        "OTEL_METRICS_EXPORTER": "otlp_json_file",
+        "OTEL_LOGS_EXPORTER": "otlp_json_file",
+        "POSEMON_OTLP_FILE_DIR": str(folder),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }

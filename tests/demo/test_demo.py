@@ -15,7 +15,7 @@ from PIL import Image
 
 from posemon_otel.demo.faults import Failure
 from posemon_otel.demo.scenario import EXPECTED, expected_errors, expected_statuses, scenario
-from tests.demo.programs import demo, said
+from tests.demo.programs import attributes, demo, exported_spans, said
 
 N = 20
 DESIGNED = scenario(N)
@@ -35,19 +35,12 @@ class Run(NamedTuple):
         return [
             {**span, "service": service}
             for service in services
-            for line in self.lines(service, "traces")
-            for resource in line["resourceSpans"]
-            for scope in resource["scopeSpans"]
-            for span in scope["spans"]
+            for span in exported_spans(self.folder / "telemetry" / service)
         ]
 
     def rows(self, query):
         with sqlite3.connect(self.folder / "posemon.db") as connection:
             return connection.execute(query).fetchall()
-
-
-def attributes(record):
-    return {item["key"]: next(iter(item["value"].values())) for item in record.get("attributes", [])}
 
 
 @pytest.fixture(scope="module")
