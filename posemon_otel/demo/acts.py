@@ -19,7 +19,7 @@ from posemon_otel.demo.folder import RunFolder, has_endpoint
 from posemon_otel.demo.parts import Admin, DemoError, Redis, WorkerProcess
 from posemon_otel.demo.producer import Application
 from posemon_otel.demo.scenario import Order, Scenario, trickle
-from posemon_otel.demo.screen import Screen
+from posemon_otel.demo.screen import Screen, fail
 from posemon_otel.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> i
             with contextlib.suppress(asyncio.CancelledError):
                 await _trickle(stage, application, len(planned.orders))
         elif not code and not await asyncio.to_thread(stage.worker.stop):
-            code = report.fail(f"the worker did not end in order; its output is in {stage.run.worker_log}")
+            code = fail(f"the worker did not end in order; its output is in {stage.run.worker_log}")
         return code
     finally:
         with contextlib.suppress(OSError):  # Redis may be gone

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,10 @@ RUNS = "demo-runs"
 _SHIP_SECONDS = 0.2
 _METRICS_MS = 500
 _TRIES = 1000
+KEPT_RUNS = 10
+"""Of the runs in the state folder the newest stay; each takes about ten megabytes."""
+
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-(\d+)", re.ASCII)
 
 
 class FolderError(Exception):
@@ -96,8 +102,16 @@ def _next(runs: Path) -> Path:
             path.mkdir(mode=0o700)
         except FileExistsError:
             continue
+        _tidy(runs)
         return path
     raise FolderError(f"{runs} is full of today's runs; remove some, or name a folder with --dir")
+
+
+def _tidy(runs: Path) -> None:
+    found = {path: _NAME.fullmatch(path.name) for path in runs.iterdir()}
+    dated = sorted((name[1], int(name[2]), path) for path, name in found.items() if name is not None)
+    for *_, path in dated[:-KEPT_RUNS]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def has_endpoint(chosen: Settings) -> bool:
@@ -123,6 +137,7 @@ def telemetry_settings(folder: RunFolder, service: str, chosen: Settings) -> dic
     """
     made: dict[Setting[Any], str] = {
         settings.JOURNAL: "on",
+        settings.DISABLED_INSTRUMENTATIONS: "",
         settings.JOURNAL_DIR: str(folder.journal),
         settings.SHIP_INTERVAL: str(_SHIP_SECONDS),
         settings.METRIC_INTERVAL: str(_METRICS_MS),

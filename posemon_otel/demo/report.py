@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from posemon_otel import settings
 from posemon_otel.demo.folder import has_endpoint
+from posemon_otel.demo.screen import fail
 from posemon_otel.semconv import operations as o
 
 if TYPE_CHECKING:
@@ -86,12 +86,6 @@ def verdict(stage: Stage, counted: Counted) -> int:
             f" (is something listening at {', '.join(_endpoints(stage))}?)"
         )
     return 0
-
-
-def fail(message: str) -> int:
-    """Say on stderr, in one line, why the demo failed; returns the exit code."""
-    print(f"posemon demo: {message}", file=sys.stderr)
-    return 1
 
 
 def _agreement(counted: Counted) -> str:

@@ -6,17 +6,31 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from posemon_otel import settings
 from posemon_otel.demo import folder as folders
 from posemon_otel.demo.folder import FolderError, RunFolder
-from posemon_otel.demo.screen import Screen, open_screen
+from posemon_otel.demo.screen import Screen, fail, open_screen
 from posemon_otel.settings import Settings
 
 GENERATIONS = 20
 """How many are played where nobody says: enough for every kind of failure."""
+
+_NEEDED = (
+    "rich",
+    "bullmq",
+    "huggingface_hub",
+    "PIL",
+    "sqlalchemy",
+    "alembic",
+    "starlette",
+    "uvicorn",
+    "bcrypt",
+    "redis",
+)
 
 INTERRUPTED = 130
 """Exit code of a demo that was broken off before its summary, as shells have it."""
@@ -45,7 +59,10 @@ def main(options: Options) -> int:
         0 when all went as designed, 1 when not (a line on stderr says what), 130 when it was broken off before its
         summary.
     """
+    _require()
     chosen = Settings()
+    if chosen[settings.DISABLED]:
+        return fail(f"{settings.DISABLED.variables[0]} switches off what the demo is there to show; unset it")
     try:
         run = folders.make(options.folder, chosen)
     except FolderError as error:
@@ -63,10 +80,11 @@ def main(options: Options) -> int:
             return INTERRUPTED
 
 
-def fail(message: str) -> int:
-    """Say on stderr, in one line, why the demo failed; returns the exit code."""
-    print(f"posemon demo: {message}", file=sys.stderr)
-    return 1
+def _require() -> None:
+    """Raise an `ImportError` that says what to install, before anything is begun."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ImportError(f"posemon demo needs {', '.join(missing)}: pip install 'posemon-otel[demo]'")
 
 
 def _play(options: Options, run: RunFolder, chosen: Settings, screen: Screen) -> int:
@@ -105,11 +123,14 @@ def _configure(stack: contextlib.ExitStack, run: RunFolder, chosen: Settings) ->
     from posemon_otel.demo.producer import SERVICE
 
     told = folders.telemetry_settings(run, SERVICE, chosen)
-    told |= {settings.DATABASE_URL: database_url(run, chosen), settings.LOG_FORMAT: "none"}
+    told |= {
+        settings.DATABASE_URL: database_url(run, chosen),
+        settings.LOG_FORMAT: "none",
+        # The stand-in draws with Pillow in this process, and that is not this service's storage.
+        settings.DISABLED_INSTRUMENTATIONS: "pillow,huggingface_hub",
+    }
     handle = configure(
         SERVICE,
-        # The stand-in draws with Pillow in this process, and that is not this service's storage.
-        disabled_instrumentations=("pillow", "huggingface_hub"),
         **{setting.name: value for setting, value in told.items()},
     )
     stack.callback(handle.shutdown, 2.0)

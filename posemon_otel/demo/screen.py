@@ -40,6 +40,12 @@ def open_screen() -> Screen:
     return TerminalScreen() if sys.stdout.isatty() else PlainScreen()
 
 
+def fail(message: str) -> int:
+    """Say on stderr, in one line, why the demo failed; returns the exit code."""
+    print(f"posemon demo: {message}", file=sys.stderr)
+    return 1
+
+
 class PlainScreen:
     """Lines, for files and pipes: one for each new thing that is done, and one every fifth of the way."""
 

@@ -220,6 +220,23 @@ def test_telemetry_goes_to_the_endpoint_that_is_set(tmp_path):
     assert not (tmp_path / "run" / "telemetry").exists()
 
 
+def test_switched_off_telemetry_is_refused(tmp_path):
+    done = demo(tmp_path, "--dir", str(tmp_path / "run"), OTEL_SDK_DISABLED="true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "posemon demo: OTEL_SDK_DISABLED switches off what the demo is there to show; unset it\n"
+
+
+def test_a_missing_library_names_the_extra(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n_find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'bullmq' else _find(name, *a)\n"
+    )
+    done = demo(tmp_path, "--dir", str(tmp_path / "run"), PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "posemon: posemon demo needs bullmq: pip install 'posemon-otel[demo]'\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").touch()

@@ -25,6 +25,15 @@ def test_a_run_without_a_name_gets_the_next_folder_of_the_day(tmp_path):
     assert second.stat().st_mode & 0o777 == 0o700
 
 
+def test_of_the_runs_in_the_state_folder_the_newest_stay(tmp_path):
+    chosen = Settings({"state_home": str(tmp_path)})
+    runs = tmp_path / "posemon" / "demo-runs"
+    for name in ("2026-01-02-9", "2026-01-02-10", "2026-01-02-11", "mine"):
+        (runs / name / "images").mkdir(parents=True)
+    made = [folders.make(None, chosen).path for _ in range(folders.KEPT_RUNS - 1)]
+    assert set(runs.iterdir()) == {*made, runs / "2026-01-02-11", runs / "mine"}
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FolderError, match=r"cannot make .*file.*--dir"):
