@@ -1,5 +1,6 @@
 """How `posemon demo` ends: by Ctrl-C in a terminal, killed, without Valkey, with a receiver that is away or there."""
 
+import json
 import os
 import pty
 import re
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -26,6 +29,27 @@ class Ended(NamedTuple):
     seconds_to_end: float
     children: dict[int, str]
     curl: subprocess.CompletedProcess[str]
+    signed_in: list[int]
+
+
+def use_link(link):
+    """Exchange a link's code, twice, as the page does; returns the statuses."""
+    where, code = link.split("#code=")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    statuses = []
+    for _ in range(2):
+        request = urllib.request.Request(
+            where.removesuffix("/dashboard") + "/session",
+            json.dumps({"code": code}).encode(),
+            {"content-type": "application/json", "origin": where.split("/api")[0]},
+        )
+        try:
+            with opener.open(request, timeout=20) as answer:
+                assert "HttpOnly" in answer.headers["set-cookie"]
+                statuses.append(answer.status)
+        except urllib.error.HTTPError as refused:
+            statuses.append(refused.code)
+    return statuses
 
 
 def play_in_terminal(home, folder):
@@ -64,13 +88,14 @@ def play_in_terminal(home, folder):
             text=True,
             timeout=30,
         )
+        signed_in = use_link(said(text, "dashboard")[0])
         parts = children(pid)
         os.write(terminal, b"\x03")
         pressed = time.monotonic()
         read(None, 30)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         pid = 0
-        return Ended(code, shown.decode(), first, time.monotonic() - pressed, parts, curl)
+        return Ended(code, shown.decode(), first, time.monotonic() - pressed, parts, curl, signed_in)
     finally:
         if pid:
             os.kill(pid, signal.SIGKILL)
@@ -99,6 +124,10 @@ def test_a_bar_moves_while_it_plays(ended):
     assert "━" in ended.shown
     assert "\x1b[" in ended.shown
     assert "until the demo ended" not in ended.shown
+
+
+def test_the_link_signs_the_admin_in_once(ended):
+    assert ended.signed_in == [200, 401]
 
 
 def test_the_calls_of_the_example_work_on_the_running_demo(ended):
