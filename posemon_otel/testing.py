@@ -1,5 +1,7 @@
 """Capturing telemetry in tests, ours and users': everything goes its real way, journal included, into memory.
 
+Or through the direct sink, as in an application that brings providers of the SDK: ``capture(sink="direct")``.
+
 With pytest, make a fixture of it::
 
     @pytest.fixture
@@ -11,12 +13,20 @@ With pytest, make a fixture of it::
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
+from unittest import mock
 
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+from opentelemetry import metrics, trace
+from opentelemetry._logs import set_logger_provider
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -27,6 +37,10 @@ from posemon_otel.settings import Settings
 
 EPOCH_NS = 1_767_225_600_000_000_000
 """Where the fixed clock begins: 2026-01-01T00:00:00Z."""
+
+Sink = Literal["journal", "direct"]
+default_sink: Sink = "journal"
+"""What ``capture`` goes through where it is not told; our own test suite runs on both."""
 
 
 class FixedIds(IdGenerator):
@@ -62,10 +76,14 @@ class Captured:
     Attributes:
         clock: ``clock.tick(seconds)`` lets time pass; ``None`` where the real clocks are used.
         pipeline: The delivery behind it.
+        sink: ``journal`` or ``direct``.
     """
 
-    def __init__(self, pipeline: Pipeline, spans: Any, logs: Any, reader: InMemoryMetricReader, ticking: Any) -> None:
+    def __init__(
+        self, pipeline: Pipeline, sink: Sink, spans: Any, logs: Any, reader: InMemoryMetricReader, ticking: Any
+    ) -> None:
         self.pipeline = pipeline
+        self.sink: Sink = sink
         self.clock: FixedClock | None = ticking
         self._spans = spans
         self._logs = logs
@@ -108,15 +126,19 @@ class Captured:
         return found
 
     def _flush(self) -> None:
+        if self.sink == "direct":
+            return  # each was written when it ended
         assert self.pipeline.shipper.flush(10.0, ("traces", "logs")), "captured telemetry did not arrive within 10 s"
 
 
 @contextmanager
-def capture(*, fixed: bool = True, **arguments: Any) -> Iterator[Captured]:
+def capture(*, fixed: bool = True, sink: Sink | None = None, **arguments: Any) -> Iterator[Captured]:
     """Sets up telemetry into memory for the length of a block, and takes it down again.
 
     Args:
         fixed: Whether ids and clock are fixed, so that whole spans can be compared.
+        sink: ``journal``: through our own provider and the journal; ``direct``: through providers of the SDK, as in an
+            application that brings its own. ``default_sink`` where it is left out.
         **arguments: Settings, as for ``configure``.
 
     Raises:
@@ -124,26 +146,43 @@ def capture(*, fixed: bool = True, **arguments: Any) -> Iterator[Captured]:
     """
     if bootstrap.handle() is not None:
         raise RuntimeError("configure() is in force: call shutdown() before capture()")
+    sink = default_sink if sink is None else sink
     spans, logs, reader = InMemorySpanExporter(), InMemoryLogRecordExporter(), InMemoryMetricReader()  # type: ignore[no-untyped-call]
     before = settings.current()
-    ticking = FixedClock() if fixed else None
+    ticking, ids = (FixedClock(), FixedIds()) if fixed else (None, None)
     if ticking is not None:
         clock.use(ticking, ticking)
-    with tempfile.TemporaryDirectory(prefix="posemon-test-") as folder, otel_globals.set_aside():
+    # The SDK's own spans take the time of its module; ours are given theirs.
+    sdk_clock = nullcontext() if ticking is None else mock.patch.object(sdk, "time_ns", ticking)
+    with tempfile.TemporaryDirectory(prefix="posemon-test-") as folder, otel_globals.set_aside(), sdk_clock:
         chosen = Settings(
             {"service_name": "test", "log_format": "none", "journal_dir": folder, "ship_interval": 0.01, **arguments}
         )
-        handle = bootstrap.configure_with(
-            chosen,
-            makers={"traces": [lambda: spans], "logs": [lambda: logs], "metrics": []},
-            readers=[reader],
-            ids=FixedIds() if fixed else None,
-        )
+        parts: dict[str, Any] = {}
+        if sink == "journal":
+            makers = {"traces": [lambda: spans], "logs": [lambda: logs], "metrics": []}
+            parts = {"makers": makers, "readers": [reader], "ids": ids}
+        else:
+            _set_providers(spans, logs, reader, ids)
+        handle = bootstrap.configure_with(chosen, **parts)
         try:
             assert handle.pipeline is not None
-            yield Captured(handle.pipeline, spans, logs, reader, ticking)
+            assert handle.mode == sink
+            yield Captured(handle.pipeline, sink, spans, logs, reader, ticking)
         finally:
             handle.shutdown(5.0)
             operation.use(None)
             settings.use(before)
             clock.use()
+
+
+def _set_providers(spans: Any, logs: Any, reader: InMemoryMetricReader, ids: IdGenerator | None) -> None:
+    """An application's own set-up of the SDK."""
+    resource = Resource.create({"service.name": "test"})
+    tracer_provider = sdk.TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+    tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
+    trace.set_tracer_provider(tracer_provider)
+    metrics.set_meter_provider(MeterProvider([reader], resource, shutdown_on_exit=False))
+    logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
+    logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
+    set_logger_provider(logger_provider)

@@ -1,14 +1,22 @@
 """What every test gets: faults of ours are raised, and process-wide state is put back."""
 
+import os
 from collections.abc import Iterator
+from typing import cast, get_args
 
 import pytest
 
-from posemon_otel import clock, events, faults, operation, settings
+from posemon_otel import clock, events, faults, operation, settings, testing
 from posemon_otel.tracker import performance_tracker
 from tests.support import Recording
 
 faults.strict = True
+
+# Taken out of the environment, where a `POSEMON_` variable that is no setting is reported.
+SINK = os.environ.pop("POSEMON_TEST_SINK", testing.default_sink)
+if SINK not in get_args(testing.Sink):
+    raise pytest.UsageError(f"POSEMON_TEST_SINK: expected {' or '.join(get_args(testing.Sink))}, got {SINK!r}")
+testing.default_sink = cast("testing.Sink", SINK)
 
 
 @pytest.fixture(autouse=True)
