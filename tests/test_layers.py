@@ -52,6 +52,9 @@ RULES = {
 ONLY_OWN = {"semconv/": ("posemon_otel.semconv",), "artifacts/": ("posemon_otel.artifacts", "posemon_otel.semconv")}
 """What may be imported there beside the standard library."""
 
+READS_ENVIRONMENT = ("settings.py", "distro.py", "delivery/tree.py", "demo/")
+"""The settings; what is written before there are any; NO_COLOR; programs of their own."""
+
 MOST_LINES = 400
 LONGER = {"operation.py": 420}
 """Files that are allowed more, as long as they need it."""
@@ -93,6 +96,18 @@ def foreign(folder: str, own: tuple[str, ...], files: dict[str, str]) -> list[st
         if module.partition(".")[0] not in sys.stdlib_module_names
         and not within(module, own)
         and not within(f"{module}.{what}", own)
+    ]
+
+
+def environment(files: dict[str, str]) -> list[str]:
+    """Uses of the process's environment outside of where they belong."""
+    return [
+        f"{name}:{node.lineno}"
+        for name, text in files.items()
+        if not name.startswith(READS_ENVIRONMENT)
+        for node in ast.walk(ast.parse(text))
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and any("env" in one.name for one in node.names))
     ]
 
 
@@ -173,6 +188,12 @@ def test_data_imports_the_standard_library_alone(folder):
     text = "import json\nfrom posemon_otel import settings\nimport click\nfrom posemon_otel import semconv\n"
     planted = {f"{folder}new.py": text}
     assert foreign(folder, ONLY_OWN[folder], planted) == [f"{folder}new.py:2 posemon_otel", f"{folder}new.py:3 click"]
+
+
+def test_the_settings_alone_read_the_environment():
+    assert environment(FILES) == []
+    planted = {"tracker.py": "import os\nos.getenv('X')\n", "health.py": "from os import environ\n"}
+    assert environment(planted | {"demo/x.py": "import os\nos.environ\n"}) == ["tracker.py:2", "health.py:1"]
 
 
 def test_files_are_short():
