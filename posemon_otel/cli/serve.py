@@ -24,7 +24,8 @@ def serve(host: str | None, port: int | None) -> None:
     """The admin app: metrics, health, dashboard.
 
     It reads POSEMON_DATABASE_URL, else the application's DATABASE_URL, which it never writes, else a database of its
-    own in the state folder. JWT_SECRET is the key of its users' tokens.
+    own in the state folder. JWT_SECRET is the key of its users' tokens, or POSEMON_JWKS_URL
+    names where the keys of their issuer are.
     """
     from posemon_otel.admin import DatabaseError, SecretError, ServeError, create_app, run
     from posemon_otel.admin.tokens import check_secret
@@ -34,7 +35,8 @@ def serve(host: str | None, port: int | None) -> None:
     for problem in chosen.problems:
         click.echo(f"posemon: {problem}", err=True)
     try:
-        check_secret(chosen[settings.JWT_SECRET])  # before a database is made
+        if chosen[settings.JWT_SECRET] or not chosen[settings.JWKS_URL]:
+            check_secret(chosen[settings.JWT_SECRET])  # before a database is made
         engine = open_database(chosen)
         app = create_app(engine, login=chosen[settings.ADMIN_LOGIN], settings=chosen)
         with contextlib.suppress(KeyboardInterrupt):
