@@ -75,7 +75,11 @@ def _line(prefix: str, span: Finish, width: int, begin: int, whole: int, colour:
     left = int((span.start - begin) / whole * _BAR)
     length = max(1, round((span.end - span.start) / whole * _BAR))
     bar = (" " * left + "█" * length)[:_BAR].ljust(_BAR)
-    shown = " ".join(f"{key.rpartition('.')[2]}={span.attributes[key]}" for key in _SHOWN if key in span.attributes)
+    shown = " ".join(
+        f"{a.BY_KEY[key].short}={span.attributes[key]}"
+        for key in _SHOWN
+        if key in span.attributes and (key != a.GENERATION_ID or span.kind == o.GENERATION.key)
+    )
     why = f"{span.error.type} {span.error.reason}" if span.error else span.status_description
     name = _paint(span.name, "name", colour) + " " * (width - len(prefix) - len(span.name))
     parts = [
