@@ -132,13 +132,21 @@ class Captured:
 
 
 @contextmanager
-def capture(*, fixed: bool = True, sink: Sink | None = None, **arguments: Any) -> Iterator[Captured]:
+def capture(
+    *,
+    fixed: bool = True,
+    sink: Sink | None = None,
+    tracer_provider: sdk.TracerProvider | None = None,
+    **arguments: Any,
+) -> Iterator[Captured]:
     """Sets up telemetry into memory for the length of a block, and takes it down again.
 
     Args:
         fixed: Whether ids and clock are fixed, so that whole spans can be compared.
         sink: ``journal``: through our own provider and the journal; ``direct``: through providers of the SDK, as in an
             application that brings its own. ``default_sink`` where it is left out.
+        tracer_provider: One with a sampler, limits or ids of its own, to be used instead; behind the journal a
+            ``posemon_otel.delivery.TracerProvider``.
         **arguments: Settings, as for ``configure``.
 
     Raises:
@@ -162,8 +170,13 @@ def capture(*, fixed: bool = True, sink: Sink | None = None, **arguments: Any) -
         if sink == "journal":
             makers = {"traces": [lambda: spans], "logs": [lambda: logs], "metrics": []}
             parts = {"makers": makers, "readers": [reader], "ids": ids}
+            if tracer_provider is not None:
+                trace.set_tracer_provider(tracer_provider)
         else:
-            _set_providers(spans, logs, reader, ids)
+            resource = Resource.create({"service.name": "test"})
+            if tracer_provider is None:
+                tracer_provider = sdk.TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+            _set_providers(tracer_provider, resource, spans, logs, reader)
         handle = bootstrap.configure_with(chosen, **parts)
         try:
             assert handle.pipeline is not None
@@ -176,10 +189,10 @@ def capture(*, fixed: bool = True, sink: Sink | None = None, **arguments: Any) -
             clock.use()
 
 
-def _set_providers(spans: Any, logs: Any, reader: InMemoryMetricReader, ids: IdGenerator | None) -> None:
+def _set_providers(
+    tracer_provider: sdk.TracerProvider, resource: Resource, spans: Any, logs: Any, reader: InMemoryMetricReader
+) -> None:
     """An application's own set-up of the SDK."""
-    resource = Resource.create({"service.name": "test"})
-    tracer_provider = sdk.TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
     tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(MeterProvider([reader], resource, shutdown_on_exit=False))
