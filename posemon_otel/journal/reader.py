@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from posemon_otel.journal import positions, retention
 from posemon_otel.journal.files import JournalError, Lock, abandon_in_children, is_locked, owned
+from posemon_otel.journal.outside import serves
 from posemon_otel.journal.positions import START, Mark, Position
 from posemon_otel.journal.retention import KEEP_BYTES, Segment
 from posemon_otel.journal.segment import Head, frame_size, head_size, read_head, segment_numbers, segment_path
@@ -120,11 +121,17 @@ class Journal:
         """The segments on disk, oldest first."""
         return retention.segments(self.folder)
 
-    def try_ship(self) -> bool:
+    def try_ship(self, *, outside: bool = False) -> bool:
         """Take the right to ship this journal; False if somebody else has it or the folder is gone.
 
         Marks are read anew then: who shipped before may have moved them.
+
+        Args:
+            outside: The caller has said that it ships for the whole service. Others give the right up to it here.
         """
+        if not outside and serves(self.folder.parent, self.consumers):
+            self._ship.release()
+            return False
         if self._ship.held:
             return True
         abandon_in_children(self)
@@ -153,9 +160,9 @@ class Journal:
         self._ship.abandon()
 
     def mark(self, consumer: str) -> Mark:
-        """How far `consumer` has come."""
-        if consumer not in self._marks:
-            self._marks[consumer] = positions.load(self.folder, consumer)
+        """How far `consumer` has come; read anew while somebody else may ship."""
+        if consumer not in self._marks or not self._ship.held:
+            self._marks[consumer] = self._current(consumer)
         return self._marks[consumer]
 
     def read(
