@@ -213,6 +213,12 @@ SHIP_BATCH = whole("ship_batch", "POSEMON_SHIP_BATCH", 512, "spans or log record
 METRIC_INTERVAL = whole(
     "metric_interval", "OTEL_METRIC_EXPORT_INTERVAL", 60_000, "milliseconds between two metric exports", 10
 )
+SDK_METRICS = flag(
+    "sdk_metrics",
+    "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED",
+    False,
+    "true adds OpenTelemetry's own metrics, `otel.sdk.*`; the SDK's part of them listens to the variable alone",
+)
 EXIT_BUDGET = seconds(
     "exit_budget", "POSEMON_EXIT_BUDGET", 5.0, "seconds that delivery may take at exit; the rest stays in the journal"
 )

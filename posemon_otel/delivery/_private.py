@@ -4,7 +4,8 @@ A test walks the syntax tree of the package and refuses any other. Where a name 
 functions here, so that a release of the SDK that drops it costs a feature and not a crash.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor, Tracer
@@ -24,6 +25,9 @@ NAMES: Final[dict[str, str]] = {
     "_on_ending": "a hook of span processors that may yet become public",
     "_preferred_temporality": "a metric exporter tells its reader so; one that wraps another must pass it on",
     "_preferred_aggregation": "as for the temporality",
+    "_initialize_channel_and_stub": "where a gRPC exporter makes its stub, for which it has no public hook",
+    "_client": "that stub, whose answers are the only place where a partial success is told",
+    "_measurement_consumer": "where a meter provider keeps points, and a `_lock`, that a forked child must not inherit",
 }
 
 
@@ -55,6 +59,23 @@ def on_ending(processor: SpanProcessor) -> Callable[[Any], None] | None:
     hook: Callable[[Any], None] | None = getattr(processor, "_on_ending", None)
     inherited = getattr(SpanProcessor, "_on_ending", None)
     return None if getattr(hook, "__func__", None) is inherited else hook
+
+
+def empty(provider: Any, staying: Iterable[Any], leaving: Iterable[Any]) -> None:
+    """In a forked child: the points of a meter provider are gone, and its locks, which a lost thread may hold, are new.
+
+    Args:
+        provider: A meter provider of the SDK.
+        staying: Its readers that go on, each from nothing.
+        leaving: Those that are the parent's alone; they are neither asked nor shut down.
+    """
+    kept = getattr(provider, "_measurement_consumer", None)
+    if kept is not None:
+        kept._lock = threading.Lock()  # noqa: SLF001 - see `NAMES`
+        for reader in (*staying, *leaving):
+            kept.remove_metric_reader(reader)
+        for reader in staying:
+            kept.add_metric_reader(reader)
 
 
 def _nothing() -> None:

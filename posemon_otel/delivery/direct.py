@@ -11,8 +11,9 @@ from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import Context
 
 from posemon_otel import entries, faults
+from posemon_otel.delivery.instruments import Instruments
 from posemon_otel.delivery.journal_sink import JournalSink
-from posemon_otel.delivery.metrics import Instruments, observe
+from posemon_otel.delivery.metrics import observe
 from posemon_otel.delivery.readable import event_to_log
 from posemon_otel.entries import Event, Log
 from posemon_otel.operation import Operation, describe

@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 
 from posemon_otel import settings
 from posemon_otel.delivery import drops
-from posemon_otel.journal import Journal, Writer, tidy
+from posemon_otel.journal import Journal, Writer, afterwards, tidy
 from posemon_otel.settings import Settings
 from posemon_otel.state import journal_root
 
@@ -112,6 +112,7 @@ class OwnJournal:
                 self.root(),
                 keep_bytes=self._settings[settings.JOURNAL_KEEP],
                 cap_bytes=self._settings[settings.JOURNAL_CAP],
+                settled=afterwards.is_completed,
             )
             for consumer, entries in lost.items():
                 drops.count(consumer, "journal_full", entries)

@@ -7,8 +7,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -16,16 +17,21 @@ from posemon_otel import faults, operation, settings
 from posemon_otel.delivery import drops, exporters
 from posemon_otel.delivery.direct import DirectSink
 from posemon_otel.delivery.happenings import Happenings
+from posemon_otel.delivery.journal_metrics import JournalMetrics, observe_processors
 from posemon_otel.delivery.journal_sink import JournalSink
-from posemon_otel.delivery.metrics import Acknowledging, Inherited, Replay
+from posemon_otel.delivery.metering import MeterProvider
+from posemon_otel.delivery.metric_export import Acknowledging, Inherited, Interval
+from posemon_otel.delivery.metrics import Replay
 from posemon_otel.delivery.otlp import Logs, Traces
 from posemon_otel.delivery.own_journal import OwnJournal
 from posemon_otel.delivery.provider import TracerProvider
 from posemon_otel.delivery.records import Records
 from posemon_otel.delivery.recovery import interrupt_open
 from posemon_otel.delivery.shipper import Consumer, Shipper
+from posemon_otel.semconv import SCHEMA_URL, SCOPE
 from posemon_otel.semconv import operations as o
 from posemon_otel.settings import Settings
+from posemon_otel.version import __version__
 
 _FLUSH_SHARE = 0.8
 """Share of the exit's budget for a last delivery; the rest is for ending what hangs."""
@@ -55,6 +61,7 @@ class Pipeline:
         view: Callable[[Any], None] | None = None,
         makers: Makers | None = None,
         readers: Sequence[MetricReader] = (),
+        views: Sequence[View] = (),
         ids: IdGenerator | None = None,
     ) -> None:
         """Makes the parts; nothing runs before the first append.
@@ -67,7 +74,8 @@ class Pipeline:
             stock: The SDK's providers behind the direct sink that are ours to flush and end.
             view: Called with the spans of finished generations.
             makers: What makes the exporters, instead of those that the settings name.
-            readers: Further metric readers.
+            readers: Metric readers beside those of the exporters.
+            views: What metrics look like, for every reader.
             ids: Makes trace and span ids.
         """
         self._settings = chosen
@@ -79,7 +87,9 @@ class Pipeline:
         if makers is None:
             makers = {} if direct else {signal: exporters.makers(signal, chosen) for signal in exporters.SIGNALS}
         self._makers = makers
-        self._readers: list[tuple[MetricReader, Acknowledging]] = []
+        self._intervals: list[Interval] = []
+        self._readers = tuple(readers)
+        self._views = tuple(views)
         if not direct and provider is None:
             provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
         self.tracer_provider = None if direct else provider
@@ -97,7 +107,9 @@ class Pipeline:
             self.sink: operation.Sink = DirectSink(self._journal_sink, self._generations)
         else:
             self.sink = self._journal_sink
-            self.meter_provider = self._make_meter_provider(readers)
+            self.meter_provider = self._make_meter_provider()
+        if self.meter_provider is None:
+            self._journal_metrics().observe(metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL))
         _after_fork(self)
 
     def force_flush(self, timeout: float) -> bool:
@@ -110,7 +122,8 @@ class Pipeline:
             Whether the receivers have acknowledged it all.
         """
         deadline = time.monotonic() + timeout
-        before = [exporter.delivered for _, exporter in self._readers]
+        goal = self._replay.goal()
+        before = [interval.exporter.delivered for interval in self._intervals]
         flushed: list[bool] = []
         # On a thread of its own: a hanging receiver must not hold the caller beyond its timeout.
         thread = threading.Thread(
@@ -119,7 +132,9 @@ class Pipeline:
         thread.start()
         delivered = self.shipper.flush(timeout)
         thread.join(max(0.0, deadline - time.monotonic()))
-        counted = all(exporter.delivered > old for (_, exporter), old in zip(self._readers, before, strict=True))
+        counted = all(
+            interval.exporter.delivered > old for interval, old in zip(self._intervals, before, strict=True)
+        ) and (not self._intervals or self._replay.reached(goal))
         return delivered and counted and flushed == [True]
 
     def shutdown(self, budget: float | None = None) -> bool:
@@ -160,11 +175,13 @@ class Pipeline:
             return max(1, int((deadline - time.monotonic()) * 1000))
 
         truly = True
-        for reader, _ in self._readers:
+        for interval in self._intervals:
+            interval.collect(left() / 1000)
+        for reader in self._readers:
             try:
-                reader.collect(timeout_millis=left())
+                truly &= bool(reader.force_flush(left()))
             except Exception as exc:
-                faults.fault("collecting metrics", exc)
+                faults.fault("flushing a metric reader", exc)
         for provider in self._stock:
             truly &= provider.force_flush(left())
         return truly
@@ -174,7 +191,9 @@ class Pipeline:
             return max(0.001, deadline - time.monotonic())
 
         self.shipper.stop(left())
-        for reader, _ in self._readers:
+        for interval in self._intervals:
+            interval.stop(left())
+        for reader in self._readers:
             try:
                 reader.shutdown(timeout_millis=left() * 1000)
             except Exception as exc:
@@ -193,7 +212,7 @@ class Pipeline:
             consumers.append(Records(self._connect, batch))
         consumers.append(Happenings(self._view))
         if self._makers.get("metrics"):
-            consumers.append(Inherited(self._makers["metrics"][0]))
+            consumers.append(Inherited(self._makers["metrics"][0], self._views))
         return Shipper(
             consumers,
             root=self._journal.root,
@@ -205,19 +224,32 @@ class Pipeline:
 
     def _keep_house(self) -> None:
         self._journal_sink.write_starts()
+        if self._intervals or self._readers:
+            self._replay.drain()
         self._journal.keep_house()
 
-    def _make_meter_provider(self, more: Sequence[MetricReader] = ()) -> MeterProvider:
-        self._readers = []
-        for make in self._makers.get("metrics", []):
-            exporter = Acknowledging(make(), self._replay)
-            reader = PeriodicExportingMetricReader(exporter, self._settings[settings.METRIC_INTERVAL])
-            self._readers.append((reader, exporter))
+    def _make_meter_provider(self) -> MeterProvider:
         assert self.tracer_provider is not None
-        readers = [*(reader for reader, _ in self._readers), *more]
-        provider = MeterProvider(readers, self.tracer_provider.resource, shutdown_on_exit=False)
+        self._intervals = self._make_intervals()
+        readers = [*(interval.reader for interval in self._intervals), *self._readers]
+        provider = MeterProvider(readers, self.tracer_provider.resource, shutdown_on_exit=False, views=self._views)
         self._replay.attach(provider)
+        self._journal_metrics().observe(provider.get_meter(SCOPE, __version__, SCHEMA_URL))
+        if self._settings[settings.SDK_METRICS]:
+            observe_processors(provider, self._journal.journal, self._replay.progress, self._consumer_names())
+        for interval in self._intervals:
+            interval.start()
         return provider
+
+    def _make_intervals(self) -> list[Interval]:
+        seconds = self._settings[settings.METRIC_INTERVAL] / 1000
+        return [Interval(Acknowledging(make(), self._replay), seconds) for make in self._makers.get("metrics", [])]
+
+    def _journal_metrics(self) -> JournalMetrics:
+        return JournalMetrics(self._journal.journal, self._consumer_names())
+
+    def _consumer_names(self) -> list[str]:
+        return [consumer.name for consumer in self.shipper.consumers]
 
     def _connect(self) -> Any:
         from posemon_otel.records import RecordWriter, connect
@@ -228,14 +260,21 @@ class Pipeline:
         """In a forked child: own threads, journal and Resource; the parent's are left alone, not closed."""
         if self._closed:
             return
-        self._abandoned += [self.shipper, self._journal.journal(), self.meter_provider, *self._readers]
+        leaving = self._intervals
+        self._abandoned += [self.shipper, self._journal.journal(), *leaving]
         self._journal.forget_parent()
         self._journal_sink.forget_parent()
         drops.reset()
-        self._replay = Replay(self._journal.journal, self._generations)
         self.shipper = self._make_shipper()
-        if not self._direct:
-            self.meter_provider = self._make_meter_provider()
+        if self.meter_provider is not None:
+            # The same provider: the instruments that the application has made go on, each from nothing.
+            self.meter_provider.forget_parent(self._readers, [interval.reader for interval in leaving])
+            self._replay.forget_parent()
+            self._intervals = self._make_intervals()
+            for interval in self._intervals:
+                self.meter_provider.add_metric_reader(interval.reader)
+                interval.start()
+            self._replay.begin_anew()
 
 
 def _after_fork(pipeline: Pipeline) -> None:

@@ -1,8 +1,9 @@
-"""What becomes of operations that a dead process had open: they end as interrupted, where they stood."""
+"""What becomes of a dead process's journal: what was open ends as interrupted, counts go on where exports ended."""
 
 from posemon_otel.delivery import wire
+from posemon_otel.delivery.metrics import EXPORTED, REPLAYED
 from posemon_otel.entries import Error, Finish, Start
-from posemon_otel.journal import Journal, afterwards
+from posemon_otel.journal import Journal, afterwards, positions
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import errors as e
 from posemon_otel.semconv import operations as o
@@ -13,7 +14,8 @@ _MESSAGE = "the process died before it ended"
 def interrupt_open(journal: Journal) -> int:
     """Writes an ``interrupted`` finish for each open operation of a dead process into its own journal.
 
-    Doing it again writes nothing: the finishes stand there. The end is the last sign of life, the time of the
+    The consumer of metrics goes back to what had been exported: what was only replayed died with the process.
+    Doing it again changes nothing: the finishes stand there. The end is the last sign of life, the time of the
     journal's last entry.
 
     Args:
@@ -22,6 +24,7 @@ def interrupt_open(journal: Journal) -> int:
     Returns:
         How many were open.
     """
+    positions.take_over(journal.folder, REPLAYED, EXPORTED)
     open_: dict[int, Start] = {}
     ended: set[int] = set()
     alive_until = 0

@@ -28,3 +28,20 @@ def decoder(tag: int) -> Any:
     import msgspec
 
     return msgspec.msgpack.Decoder(TYPES[tag])
+
+
+def moment(tag: int, payload: Any) -> int | None:
+    """When an entry was written, in nanoseconds since 1970; ``None`` where it does not say or cannot be read."""
+    import msgspec
+
+    if tag not in TYPES:
+        return None
+    try:
+        entry = decoder(tag).decode(payload)
+    except msgspec.MsgspecError:
+        return None  # written by another version
+    for name in ("end", "time", "start"):
+        found = getattr(entry, name, None)
+        if found is not None:
+            return int(found)
+    return None

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from posemon_otel.journal.files import JournalError, Lock, is_locked, owned
@@ -83,7 +83,12 @@ def adoptable(root: Path, *, consumers: Collection[str], keep_bytes: int = KEEP_
 
 
 def tidy(
-    root: Path, *, keep_bytes: int = KEEP_BYTES, cap_bytes: int = CAP_BYTES, keep_folders: int = KEEP_FOLDERS
+    root: Path,
+    *,
+    keep_bytes: int = KEEP_BYTES,
+    cap_bytes: int = CAP_BYTES,
+    keep_folders: int = KEEP_FOLDERS,
+    settled: Callable[[Journal], bool] = lambda _journal: True,
 ) -> dict[str, int]:
     """Remove what is too much of the dead processes' journals, oldest first.
 
@@ -92,6 +97,7 @@ def tidy(
         keep_bytes: How much of what all consumers have passed stays.
         cap_bytes: How much may wait for its consumers.
         keep_folders: How many folders of what all consumers have passed stay.
+        settled: Whether nothing will be added to a dead process's journal any more; else it stays.
 
     Returns:
         Entries that each consumer lost by it.
@@ -109,6 +115,8 @@ def tidy(
             continue
         size = sum(segment.size for segment in journal.segments())
         if journal.passed():
+            if not settled(journal):
+                continue
             kept, folders = kept + size, folders + 1
             if kept > keep_bytes or folders > keep_folders:
                 _remove(journal.folder)

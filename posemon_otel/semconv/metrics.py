@@ -100,6 +100,30 @@ DROPPED = Metric(
     "posemon_telemetry_dropped_total",
     "telemetry that was given up",
 )
+JOURNAL_SIZE = Metric(
+    "posemon.journal.size", GAUGE, "By", (), "posemon_journal_size_bytes", "bytes of this process's journal on disk"
+)
+JOURNAL_LAG = Metric(
+    "posemon.journal.lag",
+    GAUGE,
+    "By",
+    ("signal",),
+    "posemon_journal_lag_bytes",
+    "bytes of the journal that wait for their receiver",
+)
+JOURNAL_AGE = Metric(
+    "posemon.journal.age",
+    GAUGE,
+    "s",
+    ("signal",),
+    "posemon_journal_age_seconds",
+    "how long the oldest of them has waited",
+)
+OWN_ATTRIBUTES = frozenset(("signal", "reason"))
+"""Attributes of the metrics about delivery itself; they stand on no span."""
+
+SERIES_LIMIT = 2000
+"""Attribute sets that one metric keeps apart, as in OpenTelemetry's SDK; what is beyond goes to one overflow series."""
 
 METRICS: tuple[Metric, ...] = (
     GENERATIONS,
@@ -241,7 +265,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     EVENTS,
     DROPPED,
+    JOURNAL_SIZE,
+    JOURNAL_LAG,
+    JOURNAL_AGE,
 )
+OBSERVED = frozenset((GENERATION_ACTIVE, QUEUE_DEPTH, DROPPED, JOURNAL_SIZE, JOURNAL_LAG, JOURNAL_AGE))
+"""Made by callbacks of observable instruments, not from operations; the queue's depth by the admin app."""
+
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 BY_KIND: dict[str, tuple[Metric, ...]] = {
     kind.key: tuple(m for m in METRICS if kind.key in m.kinds) for kind in o.KINDS

@@ -1,0 +1,117 @@
+"""The meter provider: the SDK's, but a user's callback that hangs stops no collection, and a forked child starts at 0.
+
+The SDK runs all callbacks one after another under one lock, and gives a collection up when one has taken too long: a
+single callback that sleeps would end every metric of the process.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk import metrics as sdk
+from opentelemetry.sdk.metrics.export import MetricReader
+
+from posemon_otel.delivery import _private, drops
+from posemon_otel.semconv import SCOPE
+
+CALLBACK_SECONDS = 1.0
+"""How long a collection waits for one callback of the user's."""
+
+Callback = Callable[[CallbackOptions], Iterable[Observation]]
+
+
+class Patient:
+    """Calls a user's callback on a thread of its own and waits for it only so long. One that still runs is left out."""
+
+    def __init__(self, name: str, callback: Callback) -> None:
+        self._name = name
+        self._callback = callback
+        self._running: threading.Thread | None = None
+
+    def __call__(self, options: CallbackOptions) -> Iterable[Observation]:
+        if self._running is not None and self._running.is_alive():
+            self._left_out()
+            return ()
+        found: list[Iterable[Observation]] = []
+        raised: list[Exception] = []
+
+        def call() -> None:
+            try:
+                found.append(tuple(self._callback(options)))
+            except Exception as exc:  # given to the SDK, which says so
+                raised.append(exc)
+
+        self._running = threading.Thread(target=call, name=f"posemon-observing-{self._name}", daemon=True)
+        self._running.start()
+        self._running.join(CALLBACK_SECONDS)
+        if raised:
+            raise raised[0]
+        if not found:
+            self._left_out()
+        return found[0] if found else ()
+
+    def _left_out(self) -> None:
+        drops.count("metrics", "callback_slow")
+        drops.say_once(
+            f"a callback of the metric {self._name} takes longer than {CALLBACK_SECONDS:g} s;"
+            " the metric is left out while it does"
+        )
+
+
+def _patient(name: str, callbacks: Sequence[Any] | None) -> list[Callback]:
+    return [Patient(name, _called(callback)) for callback in callbacks or ()]
+
+
+def _called(callback: Any) -> Callback:
+    """A callback that is a generator is sent the options, as the SDK does."""
+    if not isinstance(callback, Generator):
+        made: Callback = callback
+        return made
+    next(callback)
+
+    def send(options: CallbackOptions) -> Iterable[Observation]:
+        try:
+            observed: Iterable[Observation] = callback.send(options)
+        except StopIteration:
+            return ()
+        return observed
+
+    return send
+
+
+class Meter(sdk.Meter):
+    """The SDK's meter, whose callbacks are waited for only so long."""
+
+    def create_observable_counter(self, name: str, callbacks: Any = None, unit: str = "", description: str = "") -> Any:
+        return super().create_observable_counter(name, _patient(name, callbacks), unit, description)
+
+    def create_observable_up_down_counter(
+        self, name: str, callbacks: Any = None, unit: str = "", description: str = ""
+    ) -> Any:
+        return super().create_observable_up_down_counter(name, _patient(name, callbacks), unit, description)
+
+    def create_observable_gauge(self, name: str, callbacks: Any = None, unit: str = "", description: str = "") -> Any:
+        return super().create_observable_gauge(name, _patient(name, callbacks), unit, description)
+
+
+class MeterProvider(sdk.MeterProvider):
+    """The SDK's provider with such meters; those of posemon itself are the SDK's."""
+
+    def get_meter(
+        self, name: str, version: str | None = None, schema_url: str | None = None, attributes: Any = None
+    ) -> Any:
+        """The meter of a scope, the same for the same scope."""
+        meter = super().get_meter(name, version, schema_url, attributes)
+        if type(meter) is sdk.Meter and name != SCOPE:
+            meter.__class__ = Meter  # the provider makes and keeps it: there is no other way to give it methods
+        return meter
+
+    def forget_parent(self, staying: Iterable[MetricReader], leaving: Iterable[MetricReader]) -> None:
+        """In a forked child: every reader starts at nothing, and instruments go on being what they are.
+
+        Args:
+            staying: Readers that go on here.
+            leaving: Those that are the parent's alone.
+        """
+        _private.empty(self, staying, leaving)
