@@ -18,6 +18,8 @@ _OTLP = {
     ("grpc", "metrics"): "opentelemetry.exporter.otlp.proto.grpc.metric_exporter:OTLPMetricExporter",
     ("grpc", "logs"): "opentelemetry.exporter.otlp.proto.grpc._log_exporter:OTLPLogExporter",
 }
+# Packages of this group bring a session of their own, which has the credentials: then the exporter keeps that one.
+_CREDENTIALS = "opentelemetry_otlp_credential_provider"
 _PROTOCOL_OF = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 _GROUP = {
     "traces": "opentelemetry_traces_exporter",
@@ -72,7 +74,24 @@ def makers(signal: str, chosen: Settings) -> list[Callable[[], Any]]:
 def _otlp(protocol: str, signal: str, chosen: Settings) -> Any:
     module, _, name = _OTLP[protocol, signal].partition(":")
     exporter_class = getattr(import_module(module), name)
-    return exporter_class(**_where(protocol, signal, chosen))
+    where = _where(protocol, signal, chosen)
+    if protocol == "grpc":
+        from posemon_otel.delivery import grpc_exporters
+
+        told = grpc_exporters.telling(exporter_class, signal, where["endpoint"])
+        return told(**where, retryable_error_codes=grpc_exporters.NOTHING)
+    if not entry_points(group=_CREDENTIALS):
+        from posemon_otel.delivery.http_session import Session
+
+        where["session"] = Session(signal, _answer(signal))
+    return exporter_class(**where)
+
+
+def _answer(signal: str) -> Any:
+    """The protobuf class of what a backend answers."""
+    service = "trace" if signal == "traces" else signal
+    module = import_module(f"opentelemetry.proto.collector.{service}.v1.{service}_service_pb2")
+    return getattr(module, f"Export{service.capitalize()}ServiceResponse")
 
 
 def _where(protocol: str, signal: str, chosen: Settings) -> dict[str, Any]:
@@ -101,6 +120,11 @@ class Tee:
     def __init__(self, exporters: Sequence[Any]) -> None:
         self._exporters = exporters
 
+    @property
+    def name(self) -> str:
+        """What they are, for people."""
+        return ", ".join(type(exporter).__name__ for exporter in self._exporters)
+
     def export(self, batch: Sequence[Any]) -> Any:
         results = [exporter.export(batch) for exporter in self._exporters]
         return next((result for result in results if result.name != "SUCCESS"), results[-1])
@@ -117,6 +141,11 @@ class Lazy:
         self._made_by = made_by
         self._inner: Any = None
         self._shut = False
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return str(getattr(self._inner, "name", type(self._inner).__name__))
 
     def export(self, batch: Sequence[Any]) -> Any:
         if self._inner is None:

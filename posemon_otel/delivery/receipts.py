@@ -3,11 +3,15 @@
 import contextlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from posemon_otel.journal import Position
+from posemon_otel.journal import Batch, Entry, Journal, Position
+
+if TYPE_CHECKING:
+    from posemon_otel.delivery.shipper import Outcome
 
 ACKNOWLEDGED = "acknowledged"
 """Status of what was taken by an exporter that does not tell what it was answered."""
@@ -71,6 +75,35 @@ def add(journal_folder: Path, consumer: str, new: Sequence[Receipt]) -> None:
         OSError: They could not be written, which costs nothing but the knowledge.
     """
     append(_path(journal_folder, consumer), [_fields(receipt) for receipt in new], MAX_BYTES)
+
+
+def note(journal: Journal, consumer: str, batch: Batch, outcome: "Outcome") -> None:
+    """Writes down what became of a delivered batch; nothing where nothing was sent.
+
+    Raises:
+        OSError: As ``add``.
+    """
+    if not outcome.endpoint:
+        return
+    now = time.time_ns()
+    new = [Receipt(batch.first, batch.position, now, outcome.endpoint, outcome.status)]
+    for index, status in outcome.rejected:
+        first, end = _place(journal, batch, batch.entries[index])
+        new.append(Receipt(first, end, now, outcome.endpoint, f"{REJECTED} {status}"))
+    add(journal.folder, consumer, new)
+
+
+def _place(journal: Journal, batch: Batch, wanted: Entry) -> tuple[Position, Position]:
+    """Where an entry of a batch begins and ends; the whole batch where it is gone."""
+    found = None
+    for position, tag, payload in journal.entries(batch.first):
+        if found is not None:
+            return found, position
+        if position >= batch.position:
+            break
+        if (tag, payload) == wanted:
+            found = position
+    return (batch.first, batch.position) if found is None else (found, batch.position)
 
 
 def append(path: Path, lines: Sequence[dict[str, Any]], max_bytes: int) -> None:

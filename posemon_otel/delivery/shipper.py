@@ -1,10 +1,12 @@
 """Reads journals and delivers them: one thread a consumer, so that a hanging backend delays nobody else.
 
-A consumer has its own position in each journal. What fails is tried again after a pause that grows; what a dead process
-left is adopted. The calling threads of the worker have no part in any of this.
+A consumer has its own position in each journal. What fails is tried again after a pause that grows, or at once where
+somebody waits in a flush; what a dead process left is adopted. The calling threads of the worker have no part in it.
 """
 
+import contextlib
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +17,15 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from posemon_otel import faults
-from posemon_otel.delivery import quiet
-from posemon_otel.journal import Journal, adoptable, afterwards, journals
+from posemon_otel.delivery import quiet, receipts
+from posemon_otel.delivery.pace import Pace
+from posemon_otel.journal import Journal, Mark, adoptable, afterwards, journals
+from posemon_otel.journal.positions import load
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+IN_PROCESS = frozenset(("metrics", "events"))
+"""Consumers that take a living process's journal in that process alone, whoever holds the right to ship it."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _ADOPT_EVERY = 2.0
 _BATCH_BYTES = 4 * 1024 * 1024
 
@@ -38,11 +45,31 @@ class Consumer(Protocol):
     dead_only: bool
     """Whether it reads the journals of dead processes alone, because this process's own is read elsewhere."""
 
-    def deliver(self, journal: Journal, entries: Sequence[Entry]) -> bool:
+    def deliver(self, journal: Journal, entries: Sequence[Entry]) -> "bool | Outcome":
         """Delivers entries; True means that the other side has them, False that they are to be given again."""
 
     def close(self) -> None:
         """Gives up connections; called from another thread to end a ``deliver`` that hangs."""
+
+
+class Outcome(NamedTuple):
+    """What a consumer has to say of a delivery beyond whether it succeeded.
+
+    Attributes:
+        delivered: Whether the other side has the entries, or has refused them for good.
+        endpoint: Who answered; empty where nothing was sent.
+        status: The answer.
+        retry_after: Seconds that the other side asked to be left alone.
+        rejected: Entries that were refused, by their place in the batch, each with the answer.
+        stuck: Whether it fails for what is in the batch, so that other journals are worth a try.
+    """
+
+    delivered: bool
+    endpoint: str = ""
+    status: str = ""
+    retry_after: float = 0.0
+    rejected: tuple[tuple[int, str], ...] = ()
+    stuck: bool = False
 
 
 class Lag(NamedTuple):
@@ -81,11 +108,9 @@ class Shipper:
         self._own = own
         self._housekeeping = housekeeping
         self._recover = recover
-        self._interval = interval
         self._threads: list[threading.Thread] = []
-        self._stopping = threading.Event()
-        self._changed = threading.Condition()
-        self._flushing = 0
+        self._starting = threading.Lock()
+        self._pace = Pace(interval)
         self._failing: set[str] = set()
         self._adopted: dict[Path, Journal] = {}
         self._adopting = threading.Lock()
@@ -97,8 +122,8 @@ class Shipper:
 
     def start(self) -> None:
         """Starts the threads, once."""
-        with self._changed:
-            if self._threads or self._stopping.is_set():
+        with self._starting:
+            if self._threads or self._pace.stopped:
                 return
             runs: list[tuple[str, Callable[[], None]]] = [("housekeeping", self._keep_house)]
             runs += [(consumer.name, lambda c=consumer: self._consume(c)) for consumer in self.consumers]  # type: ignore[misc]
@@ -116,31 +141,21 @@ class Shipper:
         Returns:
             Whether the other sides have acknowledged it all.
         """
-        deadline = time.monotonic() + timeout
         own = self._own()
         if own is None:
             return True
         names = [c.name for c in self.consumers if not c.dead_only] if consumers is None else list(consumers)
-        target = own.segments()[-1]
-        self._flushing += 1
-        try:
-            with self._changed:
-                self._changed.notify_all()
-                while not all(own.mark(name).passed(target.number, target.size) for name in names):
-                    left = deadline - time.monotonic()
-                    if left <= 0 or self._stopping.is_set():
-                        return False
-                    self._changed.wait(min(left, 0.25))
-            return True
-        finally:
-            self._flushing -= 1
+        target = next(reversed(own.segments()), None)
+        if target is None:  # somebody has removed it
+            return False
+        return self._pace.flush(
+            lambda: all(_mark(own, name).passed(target.number, target.size) for name in names), timeout
+        )
 
     def stop(self, timeout: float) -> None:
         """Stops the threads within ``timeout`` seconds. One that hangs is left behind; its entries stay."""
         deadline = time.monotonic() + timeout
-        self._stopping.set()
-        with self._changed:
-            self._changed.notify_all()
+        self._pace.stop()
         for consumer in self.consumers:
             try:
                 consumer.close()
@@ -151,6 +166,7 @@ class Shipper:
                 thread.join(max(0.0, deadline - time.monotonic()))
         for journal in list(self._adopted.values()):
             journal.release_ship()
+        quiet.say(now=True)
 
     def lags(self) -> list[Lag]:
         """How far each consumer is behind."""
@@ -164,74 +180,94 @@ class Shipper:
     def _consume(self, consumer: Consumer) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         quiet.here()
-        pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
-            progressed = failed = False
-            for journal in self._journals(consumer):
-                outcome = self._deliver(consumer, journal)
-                progressed |= outcome is True
-                failed |= outcome is False
-            self._say(consumer, failed=failed, progressed=progressed)
-            if failed:
-                self._wait(pause * random.uniform(0.8, 1.2), wake=False)  # noqa: S311 - jitter
-                pause = min(pause * 2, _LONGEST_PAUSE)
+        pause, rounds = _FIRST_PAUSE, 0
+        while not self._pace.stopped:
+            flushes = self._pace.flushes
+            progressed, failure = self._round(consumer, rounds)
+            if failure is not None:
+                pause = _FIRST_PAUSE if progressed else pause
+                jittered = pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+                rested = self._pace.rest(flushes, jittered, failure.retry_after)
+                pause = min(pause * 2, _LONGEST_PAUSE) if rested else _FIRST_PAUSE
+                rounds += 1
             elif progressed:
                 pause = _FIRST_PAUSE
             else:
-                self._wait(self._interval, wake=True)
+                self._pace.idle(flushes)
 
-    def _deliver(self, consumer: Consumer, journal: Journal) -> bool | None:
-        """True: acknowledged; False: to be tried again; None: nothing there."""
+    def _round(self, consumer: Consumer, number: int) -> tuple[bool, Outcome | None]:
+        """One batch of each journal: whether one went through, and the failure that ended the round."""
+        progressed, failure = False, None
+        found = self._journals(consumer)
+        first = number % len(found) if found else 0  # one that cannot be delivered is not always the first
+        for journal in found[first:] + found[:first]:
+            outcome = self._deliver(consumer, journal)
+            if outcome is None:
+                continue
+            if outcome.delivered:
+                progressed = True
+                continue
+            failure = outcome
+            if not outcome.stuck:
+                break
+        if failure is not None:
+            self._failing.add(consumer.name)
+            where = f" from {failure.endpoint}" if failure.endpoint else ""
+            quiet.gone(consumer.name, f"{failure.status}{where}" if failure.status else "")
+        elif progressed:
+            self._failing.discard(consumer.name)
+            quiet.back(consumer.name)
+        return progressed, failure
+
+    def _deliver(self, consumer: Consumer, journal: Journal) -> Outcome | None:
+        """What became of the next batch; ``None`` where there is none."""
         try:
             batch = journal.read(consumer.name, max_bytes=_BATCH_BYTES, max_entries=consumer.batch_entries)
             if not batch.entries:
                 return None
-            if not consumer.deliver(journal, batch.entries):
-                return False
+            result = consumer.deliver(journal, batch.entries)
+            outcome = result if isinstance(result, Outcome) else Outcome(result)
+            if not outcome.delivered:
+                return outcome
             journal.acknowledge(consumer.name, batch.position)
         except Exception as exc:
             faults.fault(f"delivering {consumer.name}", exc)
-            return False
-        with self._changed:
-            self._changed.notify_all()
-        return True
+            return Outcome(delivered=False, status=type(exc).__name__, stuck=True)
+        with contextlib.suppress(OSError):  # a full disk: what is known of the delivery is less
+            receipts.note(journal, consumer.name, batch, outcome)
+        self._pace.progress()
+        return outcome
 
     def _journals(self, consumer: Consumer) -> list[Journal]:
         own = None if consumer.dead_only else self._own()
+        if own is not None and consumer.name not in IN_PROCESS:
+            try:
+                if not own.try_ship():  # `posemon ship` is at it
+                    own = None
+            except OSError:
+                own = None
         adopted = list(self._adopted.values())
         return adopted if own is None else [own, *adopted]
-
-    def _wait(self, seconds: float, *, wake: bool) -> None:
-        deadline = time.monotonic() + seconds
-        with self._changed:
-            while not self._stopping.is_set() and not (wake and self._flushing):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return
-                self._changed.wait(left)
-        if self._flushing:
-            time.sleep(0.01)  # a flush reads at once, without spinning
-
-    def _say(self, consumer: Consumer, *, failed: bool, progressed: bool) -> None:
-        """One line when the other side goes, one when it is back."""
-        if failed and consumer.name not in self._failing:
-            self._failing.add(consumer.name)
-            faults.logger.warning("%s cannot be delivered; they stay in the journal and are sent again", consumer.name)
-        elif progressed and not failed and consumer.name in self._failing:
-            self._failing.discard(consumer.name)
-            faults.logger.warning("%s are delivered again", consumer.name)
 
     def _keep_house(self) -> None:
         otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         next_adoption = 0.0
-        while not self._stopping.wait(0.25):
+        while not self._pace.wait_for_stop(0.25):
             try:
+                quiet.say()
+                self._watch()
                 self._housekeeping()
                 if time.monotonic() >= next_adoption:
                     self.adopt()
                     next_adoption = time.monotonic() + _ADOPT_EVERY
             except Exception as exc:
                 faults.fault("keeping the journal", exc)
+
+    def _watch(self) -> None:
+        """Ends requests that are beyond their time, once there can be any: the module imports a client library."""
+        session = sys.modules.get("posemon_otel.delivery.http_session")
+        if session is not None:
+            session.abort_overdue()
 
     def adopt(self) -> int:
         """Takes over the journals of dead processes of this service; returns how many are held now."""
@@ -253,3 +289,10 @@ class Shipper:
             for journal in adoptable(root, consumers=names):
                 self._adopted[journal.folder] = journal
             return len(self._adopted)
+
+
+def _mark(journal: Journal, consumer: str) -> Mark:
+    """How far a consumer is, whoever ships the journal now."""
+    if journal.shipping or consumer in IN_PROCESS:
+        return journal.mark(consumer)
+    return load(journal.folder, consumer)
