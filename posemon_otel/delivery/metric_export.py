@@ -57,7 +57,6 @@ class Acknowledging(_Wrapping):
         self.delivered = 0
         self._replay = replay
         self._receiver = replay.receiver()
-        self._failing = False
         temporality = inner._preferred_temporality or {}  # noqa: SLF001 - no public form
         self._keeps = AggregationTemporality.DELTA in temporality.values()
         self._kept: deque[MetricsData] = deque()
@@ -68,11 +67,7 @@ class Acknowledging(_Wrapping):
         if not failed:
             self.delivered += 1
             self._replay.exported(self._receiver)
-        if failed != self._failing:
-            self._failing = failed
-            faults.logger.warning(
-                "metrics cannot be delivered; counts go on" if failed else "metrics are delivered again"
-            )
+        (quiet.gone if failed else quiet.back)("metrics")
         return MetricExportResult.FAILURE if failed else MetricExportResult.SUCCESS
 
     def _send(self, newest: MetricsData, timeout_millis: float, more: dict[str, Any]) -> bool:
