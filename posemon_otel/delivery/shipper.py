@@ -266,8 +266,9 @@ class Shipper:
     def _watch(self) -> None:
         """Ends requests that are beyond their time, once there can be any: the module imports a client library."""
         session = sys.modules.get("posemon_otel.delivery.http_session")
-        if session is not None:
-            session.abort_overdue()
+        abort = getattr(session, "abort_overdue", None)  # another thread may be importing it just now
+        if abort is not None:
+            abort()
 
     def adopt(self) -> int:
         """Takes over the journals of dead processes of this service; returns how many are held now."""
