@@ -9,6 +9,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from redis.exceptions import RedisError
+
 import posemon_otel as posemon
 from posemon_otel import settings
 from posemon_otel.demo import check, report
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _LOOK_SECONDS = 0.5
+_ANSWER_SECONDS = 5.0
 _STUCK_SECONDS = 60.0
 _TRICKLE_SECONDS = 1.5
 _TRICKLE_FAILURES = {Failure.MODEL_LOADING: 0.03, Failure.RATE_LIMITED: 0.02, Failure.DROP: 0.01}
@@ -69,9 +72,9 @@ async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> i
         stage.screen.working("counting in every place")
         counted = await _count(stage, application, planned, since)
         stage.screen.close()
-        report.summary(stage, counted, application.ended.values(), stays=stays)
         if view:
             report.tree(stage, planned.orders)
+        report.summary(stage, counted, application.ended.values(), stays=stays)
         code = report.verdict(stage, counted)
         if stays:
             # Cancelled by Ctrl-C or SIGTERM, which is how it is meant to end.
@@ -81,8 +84,9 @@ async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> i
             code = fail(f"the worker did not end in order; its output is in {stage.run.worker_log}")
         return code
     finally:
-        with contextlib.suppress(OSError):  # Redis may be gone
-            await application.close(remove_queue=stage.redis.foreign)
+        with contextlib.suppress(RedisError, TimeoutError):  # it may be gone
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await application.close(remove_queue=stage.redis.foreign)
 
 
 async def _acts(stage: Stage, application: Application, planned: Scenario) -> None:
@@ -99,7 +103,7 @@ async def _acts(stage: Stage, application: Application, planned: Scenario) -> No
 
 async def _act(stage: Stage, application: Application, orders: tuple[Order, ...], doing: str) -> None:
     for order in orders:
-        await application.order(order)
+        await _order(stage, application, order)
         stage.screen.progress(len(application.ended), doing)
     since = time.monotonic()
     while application.waiting:
@@ -108,11 +112,22 @@ async def _act(stage: Stage, application: Application, orders: tuple[Order, ...]
             since = time.monotonic()
         except TimeoutError:
             stage.worker.check()
+            await asyncio.to_thread(stage.redis.check)
             if time.monotonic() - since > _STUCK_SECONDS:
                 raise DemoError(
                     f"no generation has ended for {_STUCK_SECONDS:.0f} s; see {stage.run.worker_log}"
                 ) from None
         stage.screen.progress(len(application.ended), doing)
+
+
+async def _order(stage: Stage, application: Application, order: Order) -> None:
+    """Ask for a generation. BullMQ would wait for a lost Redis without end."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await application.order(order)
+    except (TimeoutError, RedisError):
+        await asyncio.to_thread(stage.redis.check)
+        raise DemoError(f"the queue's server at {stage.redis.url} takes no jobs") from None
 
 
 async def _count(stage: Stage, application: Application, planned: Scenario, since: datetime) -> check.Counted:
@@ -136,6 +151,6 @@ async def _trickle(stage: Stage, application: Application, already: int) -> None
     stage.flux.plan.set_rates(_TRICKLE_FAILURES)
     for number, order in enumerate(trickle(already)):
         stage.worker.check()
-        await application.order(order)
+        await _order(stage, application, order)
         stage.screen.working(f"{number + 1} more generations so far; Ctrl-C ends the demo")
         await asyncio.sleep(_TRICKLE_SECONDS)

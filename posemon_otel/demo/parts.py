@@ -34,6 +34,7 @@ FLUX_TIMEOUT = 5.0
 CONCURRENCY = 4
 _ENDS_WITHIN = 8.0
 _KILLED_AFTER = 2.0
+_PING_SECONDS = 5.0
 
 
 class DemoError(Exception):
@@ -97,6 +98,17 @@ class Redis(NamedTuple):
     queue: str
     foreign: bool = False
     note: str = ""
+
+    def check(self) -> None:
+        """Raise a `DemoError` when it does not answer."""
+        from redis import Redis as Client
+        from redis.exceptions import RedisError
+
+        with Client.from_url(self.url, socket_timeout=_PING_SECONDS, socket_connect_timeout=_PING_SECONDS) as client:
+            try:
+                client.ping()
+            except RedisError as error:
+                raise DemoError(f"the queue's server at {self.url} does not answer any more: {error}") from None
 
 
 class Admin(NamedTuple):

@@ -68,8 +68,8 @@ def tree(stage: Stage, orders: Iterable[Order]) -> None:
     from posemon_otel.delivery.tree import draw
 
     chosen = max(orders, key=lambda order: (order.status == o.PARTIAL, order.status == o.COMPLETED))
-    stage.screen.say(draw(generation_spans(stage.run.journal, chosen.id), colour=stage.screen.colour))
     stage.screen.say()
+    stage.screen.say(draw(generation_spans(stage.run.journal, chosen.id), colour=stage.screen.colour))
 
 
 def verdict(stage: Stage, counted: Counted) -> int:
@@ -79,7 +79,8 @@ def verdict(stage: Stage, counted: Counted) -> int:
         The exit code.
     """
     if counted.differences:
-        return fail("not as designed: " + "; ".join(counted.differences))
+        first, *others = counted.differences
+        return fail(f"not as designed: {first}" + (f"; and {len(others)} more counts" if others else ""))
     if counted.undelivered:
         return fail(
             f"{counted.undelivered} bytes of telemetry are not delivered; they stay in {stage.run.journal}"

@@ -74,7 +74,7 @@ def main(options: Options) -> int:
             screen.say(f"note         {problem}")
         try:
             return _play(options, run, chosen, screen)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C, SIGTERM
             screen.close()
             screen.say("broken off")
             return INTERRUPTED
@@ -119,21 +119,21 @@ def _play(options: Options, run: RunFolder, chosen: Settings, screen: Screen) ->
 
 def _configure(stack: contextlib.ExitStack, run: RunFolder, chosen: Settings) -> None:
     from posemon_otel.bootstrap import configure
-    from posemon_otel.demo.parts import database_url
+    from posemon_otel.demo import parts
     from posemon_otel.demo.producer import SERVICE
 
     told = folders.telemetry_settings(run, SERVICE, chosen)
     told |= {
-        settings.DATABASE_URL: database_url(run, chosen),
+        settings.DATABASE_URL: parts.database_url(run, chosen),
         settings.LOG_FORMAT: "none",
         # The stand-in draws with Pillow in this process, and that is not this service's storage.
         settings.DISABLED_INSTRUMENTATIONS: "pillow,huggingface_hub",
     }
-    handle = configure(
-        SERVICE,
-        **{setting.name: value for setting, value in told.items()},
-    )
+    arguments: dict[str, Any] = {setting.name: value for setting, value in told.items()}
+    handle = configure(SERVICE, **arguments)
     stack.callback(handle.shutdown, 2.0)
+    if handle.pipeline is None:
+        raise parts.DemoError("telemetry cannot be set up, as was said above")
 
 
 def _write_sample(engine: Any) -> Any:

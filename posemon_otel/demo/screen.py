@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -89,7 +90,7 @@ class TerminalScreen:
     """A bar with what is being done beside it. `rich` is loaded at its first use, lest the first line be late."""
 
     def __init__(self) -> None:
-        self.colour = True
+        self.colour = not os.environ.get("NO_COLOR")
         self._moving: Any = None
         self._task: Any = None
 

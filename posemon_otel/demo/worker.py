@@ -24,6 +24,7 @@ QUEUE = "pose-generation"
 CREDITS_A_POSE = 30
 SIDE = 384
 THUMBNAIL = 96
+_FINISH_SECONDS = 5.0
 
 
 class Worker:
@@ -110,7 +111,11 @@ async def work(worker: Worker, redis_url: str, queue: str, concurrency: int, sto
     consumer.on("error", lambda error, *_: worker_logger.warning("queue", error=error))
     worker_logger.info("Waiting for jobs", queue=queue, concurrency=concurrency)
     await stopped.wait()
-    await consumer.close()
+    # BullMQ waits without end for jobs whose results it cannot hand over, as when Redis is gone.
+    closing = asyncio.ensure_future(consumer.close())
+    await asyncio.wait({closing}, timeout=_FINISH_SECONDS)
+    if not closing.done():
+        await consumer.close(force=True)
 
 
 async def _main(worker: Worker) -> None:

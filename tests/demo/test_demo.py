@@ -257,7 +257,7 @@ def test_progress_is_shown_in_plain_lines(run):
 
 
 def test_the_view_is_a_tree_of_one_trace(run):
-    _, tree = run.out.split("\ntrace ", 1)
+    tree = run.out.split("\ntrace ", 1)[1].split("\n\n")[0]
     names = [re.sub(r"^[│├└─ ]+", "", line) for line in tree.splitlines()[1:]]
     assert names[0].startswith("send pose-generation")
     assert names[1].startswith("process pose-generation")

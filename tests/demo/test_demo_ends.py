@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -137,23 +138,43 @@ def test_the_calls_of_the_example_work_on_the_running_demo(ended):
     assert '"totalGenerations":' in ended.curl.stdout
 
 
-def test_a_killed_demo_leaves_no_process_behind(tmp_path):
-    folder = tmp_path / "run"
-    playing = subprocess.Popen(
-        [*POSEMON, "demo", "--exit", "--dir", str(folder)],
-        env=environment(tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.fixture
+def playing(tmp_path):
+    """A demo that plays; its output goes into a file."""
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen(
+            [*POSEMON, "demo", "--exit", "--dir", str(tmp_path / "run")],
+            env=environment(tmp_path),
+            stdout=out,
+            stderr=err,
+        )
     try:
-        assert until((folder / "images").exists, 40), "the worker has not started"
-        parts = children(playing.pid)
-        assert len(parts) == 3
-        assert any("valkey-server" in command for command in parts.values())
+        assert until(lambda: "usual traffic" in (tmp_path / "out").read_text(), 60), (tmp_path / "err").read_text()
+        yield process
     finally:
-        playing.kill()
-        playing.wait()
-    assert until(lambda: not alive(list(parts)), 15), alive(list(parts))
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
+def test_an_ended_demo_leaves_no_process_behind(playing, tmp_path, number, code):
+    parts = children(playing.pid)
+    assert len(parts) == 3
+    assert any("valkey-server" in command for command in parts.values())
+    playing.send_signal(number)
+    assert playing.wait(30) == code
+    assert until(lambda: not alive(list(parts)), 20), alive(list(parts))
+    assert (tmp_path / "err").read_text() == ""
+
+
+def test_a_queue_that_dies_is_one_line(playing, tmp_path):
+    (server,) = [pid for pid, command in children(playing.pid).items() if "valkey-server" in command]
+    os.kill(server, signal.SIGKILL)
+    assert playing.wait(40) == 1
+    assert re.fullmatch(
+        r"posemon demo: the queue's server at redis://127\.0\.0\.1:\d+ does not answer any more: .+\n",
+        (tmp_path / "err").read_text(),
+    )
 
 
 def without_valkey(folder):
@@ -171,41 +192,57 @@ def test_without_valkey_it_says_what_to_do(tmp_path):
     )
 
 
-def test_without_valkey_it_takes_the_redis_that_is_set_and_leaves_nothing_in_it(tmp_path):
+class Alone(NamedTuple):
+    """A demo without Valkey and without a receiver."""
+
+    done: subprocess.CompletedProcess[str]
+    keys: list[bytes]
+    endpoint: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
     from redis import Redis
 
-    with Valkey(tmp_path / "valkey") as mine, Redis.from_url(mine.url) as redis:
+    home = tmp_path_factory.mktemp("alone")
+    with (
+        Valkey(home / "valkey") as mine,
+        Redis.from_url(mine.url) as redis,
+        socket.socket() as taken,
+    ):
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
         done = demo(
-            tmp_path,
+            home,
             "--exit",
             "--generations",
             "1",
             "--dir",
-            str(tmp_path / "run"),
+            str(home / "run"),
             POSEMON_REDIS_URL=mine.url,
-            **without_valkey(tmp_path),
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+            **without_valkey(home),
         )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "your Redis is used, with the queue pose-generation-demo-" in said(done.stdout, "note")[0]
-        assert redis.keys("*") == []
+        return Alone(done, redis.keys("*"), endpoint, home / "run")
 
 
-def test_a_receiver_that_is_away_is_named_and_nothing_is_lost(tmp_path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        done = demo(
-            tmp_path, "--exit", "--generations", "1", "--dir", str(tmp_path / "run"), OTEL_EXPORTER_OTLP_ENDPOINT=nobody
-        )
-    assert done.returncode == 1
+def test_without_valkey_it_takes_the_redis_that_is_set_and_leaves_nothing_in_it(alone):
+    assert "your Redis is used, with the queue pose-generation-demo-" in said(alone.done.stdout, "note")[0]
+    assert said(alone.done.stdout, "generations")[0].startswith("1: 1 completed")
+    assert alone.keys == []
+
+
+def test_a_receiver_that_is_away_is_named_and_nothing_is_lost(alone):
+    assert alone.done.returncode == 1
     assert re.search(
-        rf"^posemon demo: \d+ bytes of telemetry are not delivered; they stay in {tmp_path}/run/journal"
-        rf" \(is something listening at {nobody}\?\)$",
-        done.stderr,
+        rf"^posemon demo: \d+ bytes of telemetry are not delivered; they stay in {alone.folder}/journal"
+        rf" \(is something listening at {alone.endpoint}\?\)$",
+        alone.done.stderr,
         re.MULTILINE,
     )
-    assert said(done.stdout, "counted") == ["alike in 2 places: this summary, GET /metrics"]
-    assert "Traceback" not in done.stderr
+    assert said(alone.done.stdout, "counted") == ["alike in 2 places: this summary, GET /metrics"]
+    assert "Traceback" not in alone.done.stderr
 
 
 class Taking(BaseHTTPRequestHandler):
@@ -273,19 +310,4 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"posemon demo: --dir: expected a new or an empty folder, {tmp_path}/run holds something; name another\n"
-    )
-
-
-def test_a_database_with_generations_of_others_is_refused(tmp_path):
-    from posemon_otel.records import GenerationRow, RecordWriter, connect, upgrade
-
-    engine = connect(f"sqlite:///{tmp_path}/production.db")
-    upgrade(engine)
-    RecordWriter(engine).write([GenerationRow("g1", "completed", terminal=True)])
-    engine.dispose()
-    done = demo(tmp_path, "--dir", str(tmp_path / "run"), POSEMON_DATABASE_URL=f"sqlite:///{tmp_path}/production.db")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "posemon demo: POSEMON_DATABASE_URL: expected an empty database for the demo,"
-        " this one holds 1 generations; unset it\n"
     )

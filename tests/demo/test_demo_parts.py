@@ -1,4 +1,6 @@
+import contextlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -7,6 +9,7 @@ import pytest
 import posemon_otel as posemon
 from posemon_otel import settings
 from posemon_otel.demo import folder as folders
+from posemon_otel.demo import parts
 from posemon_otel.demo.folder import FolderError, RunFolder
 from posemon_otel.demo.parts import DemoError, WorkerProcess
 from posemon_otel.demo.report import QUICKSTART, _percentile, _size
@@ -57,6 +60,35 @@ def test_a_child_is_told_by_variables(monkeypatch):
     monkeypatch.setenv("KEPT", "1")
     made = folders.environment({settings.REDIS_URL: "redis://127.0.0.1:1"}, MORE="2")
     assert (made["KEPT"], made["POSEMON_REDIS_URL"], made["MORE"]) == ("1", "redis://127.0.0.1:1", "2")
+
+
+def test_a_database_with_generations_of_others_is_refused(tmp_path):
+    from posemon_otel.records import GenerationRow, RecordWriter
+
+    url = f"sqlite:///{tmp_path}/production.db"
+    chosen = Settings({"database_url": url})
+    with contextlib.ExitStack() as stack:
+        engine = parts.open_database(stack, RunFolder(tmp_path), chosen)
+        RecordWriter(engine).write([GenerationRow("g1", "completed", terminal=True)])
+        expected = (
+            "POSEMON_DATABASE_URL: expected an empty database for the demo, this one holds 1 generations; unset it"
+        )
+        with pytest.raises(DemoError, match=f"^{re.escape(expected)}$"):
+            parts.open_database(stack, RunFolder(tmp_path), chosen)
+
+
+def test_a_database_that_cannot_be_used_is_named(tmp_path):
+    chosen = Settings({"database_url": "nothing"})
+    with contextlib.ExitStack() as stack, pytest.raises(DemoError, match=r"^POSEMON_DATABASE_URL: expected sqlite"):
+        parts.open_database(stack, RunFolder(tmp_path), chosen)
+
+
+def test_a_redis_that_does_not_answer_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        redis = parts.Redis(f"redis://127.0.0.1:{taken.getsockname()[1]}", "q")
+        with pytest.raises(DemoError, match=r"the queue's server at redis://127\.0\.0\.1:\d+ does not answer any more"):
+            redis.check()
 
 
 def worker(tmp_path, program):
