@@ -14,10 +14,16 @@ from posemon_otel.settings import Settings
 from posemon_otel.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.metrics.view import View
+
     from posemon_otel.delivery.pipeline import Pipeline
 
 _lock = threading.RLock()
 _handle: "Handle | None" = None
+_OF_METRICS = ("readers", "views")
 
 
 class Handle:
@@ -57,7 +63,13 @@ class Handle:
         return _shut_down(self, timeout)
 
 
-def configure(service_name: str | None = None, **arguments: Any) -> Handle:
+def configure(
+    service_name: str | None = None,
+    *,
+    metric_readers: "Sequence[MetricReader]" = (),
+    views: "Sequence[View]" = (),
+    **arguments: Any,
+) -> Handle:
     """Sets up telemetry for this process and instruments the client libraries that are installed.
 
     Calling it again returns the same handle. Where the application has set SDK providers of its own, or
@@ -65,6 +77,8 @@ def configure(service_name: str | None = None, **arguments: Any) -> Handle:
 
     Args:
         service_name: ``service.name``; wins over ``OTEL_SERVICE_NAME``.
+        metric_readers: Readers of OpenTelemetry's SDK (Prometheus', in-memory, ...) that see the metrics too.
+        views: Views of the SDK: what metrics look like, for every reader and exporter.
         **arguments: Settings by name (``posemon_otel.settings``); they win over the environment.
 
     Returns:
@@ -75,7 +89,9 @@ def configure(service_name: str | None = None, **arguments: Any) -> Handle:
     """
     chosen = Settings({"service_name": service_name, **arguments})
     with _lock:
-        return _handle if _handle is not None else configure_with(chosen)
+        if _handle is not None:
+            return _handle
+        return configure_with(chosen, readers=metric_readers, views=views)
 
 
 def configure_with(chosen: Settings, **parts: Any) -> Handle:
@@ -173,7 +189,12 @@ def _make_pipeline(chosen: Settings, parts: dict[str, Any]) -> "tuple[Pipeline, 
     again = isinstance(present, TracerProvider) and present.on_end_sink is None
     direct = off or not (unset or again)
     if off and unset:
-        parts |= {"stock": stock.set_providers(chosen, resource)}
+        stock_parts = {name: parts.pop(name) for name in _OF_METRICS if name in parts}
+        parts |= {"stock": stock.set_providers(chosen, resource, **stock_parts)}
+    elif direct and any(parts.get(name) for name in _OF_METRICS):
+        chosen.problems.append(
+            "metric_readers, views: ignored, since the application has a meter provider of its own; give them to that"
+        )
     pipeline = Pipeline(
         chosen,
         resource,

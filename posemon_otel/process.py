@@ -3,10 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.metrics.view import View
+
     from posemon_otel.bootstrap import Handle
 
 
-def configure(service_name: str | None = None, **settings: Any) -> "Handle":
+def configure(
+    service_name: str | None = None,
+    *,
+    metric_readers: "Sequence[MetricReader]" = (),
+    views: "Sequence[View]" = (),
+    **settings: Any,
+) -> "Handle":
     """Sets up telemetry for this process and instruments the client libraries that are installed.
 
     Calling it again returns the same handle. Where the application has set SDK providers of its own, or
@@ -14,6 +25,8 @@ def configure(service_name: str | None = None, **settings: Any) -> "Handle":
 
     Args:
         service_name: ``service.name``; wins over ``OTEL_SERVICE_NAME``.
+        metric_readers: Readers of OpenTelemetry's SDK (Prometheus', in-memory, ...) that see the metrics too.
+        views: Views of the SDK: what metrics look like, for every reader and exporter.
         **settings: Settings by name (``posemon_otel.settings``); they win over the environment.
 
     Returns:
@@ -24,7 +37,7 @@ def configure(service_name: str | None = None, **settings: Any) -> "Handle":
     """
     from posemon_otel import bootstrap
 
-    return bootstrap.configure(service_name, **settings)
+    return bootstrap.configure(service_name, metric_readers=metric_readers, views=views, **settings)
 
 
 def force_flush(timeout: float = 10.0) -> bool:

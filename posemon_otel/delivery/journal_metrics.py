@@ -6,6 +6,8 @@ what its batch processor would say. A queue has no capacity in items: the journa
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
@@ -13,7 +15,7 @@ from posemon_otel import faults
 from posemon_otel.delivery import drops, wire
 from posemon_otel.delivery.metrics import EXPORTED, REPLAYED
 from posemon_otel.delivery.progress import Progress
-from posemon_otel.journal import Journal, Lag
+from posemon_otel.journal import Journal
 from posemon_otel.semconv import metrics as m
 
 SDK_SCOPE = "opentelemetry-sdk"
@@ -22,8 +24,17 @@ COMPONENT_TYPE, COMPONENT_NAME, ERROR_TYPE = "otel.component.type", "otel.compon
 QUEUE_FULL = "queue_full"
 _ITEMS = {"traces": "span", "logs": "log"}
 _READ_AGAIN_SECONDS = 0.5
+_LOOKED_AT = 256
 
 Own = Callable[[], Journal | None]
+
+
+class _Waiting(NamedTuple):
+    bytes: int
+    seconds: float
+
+
+_NOTHING = _Waiting(0, 0.0)
 
 
 class JournalMetrics:
@@ -38,7 +49,7 @@ class JournalMetrics:
         """
         self._own = own
         self._consumers = tuple(consumers)
-        self._lags: dict[str, Lag] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._read_at = -_READ_AGAIN_SECONDS
 
     def observe(self, meter: Meter) -> None:
@@ -53,34 +64,37 @@ class JournalMetrics:
         return [Observation(0 if own is None else sum(segment.size for segment in own.segments()))]
 
     def _lag(self, _options: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(lag.bytes, {"signal": name}) for name, lag in self._all().items()]
+        return [Observation(waiting.bytes, {"signal": name}) for name, waiting in self._all().items()]
 
     def _age(self, _options: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(_seconds(lag), {"signal": name}) for name, lag in self._all().items()]
+        return [Observation(waiting.seconds, {"signal": name}) for name, waiting in self._all().items()]
 
-    def _all(self) -> dict[str, Lag]:
+    def _all(self) -> dict[str, _Waiting]:
         """Every consumer's, looked up once a collection."""
         now = time.monotonic()
         if now - self._read_at >= _READ_AGAIN_SECONDS:
             own = self._own()
-            nothing = Lag(0, 0, None)
             try:
-                self._lags = {name: nothing if own is None else own.lag(_mark(name)) for name in self._consumers}
+                self._waiting = {
+                    name: _NOTHING if own is None else _waits(own, EXPORTED if name == REPLAYED else name)
+                    for name in self._consumers
+                }
             except OSError:  # its folder is gone, which is said elsewhere
-                self._lags = {}
+                self._waiting = {}
             except Exception as exc:
                 faults.fault("looking at the journal", exc)
             self._read_at = now
-        return self._lags
+        return self._waiting
 
 
-def _mark(consumer: str) -> str:
-    return EXPORTED if consumer == REPLAYED else consumer
-
-
-def _seconds(lag: Lag) -> float:
-    moment = None if lag.oldest is None else wire.moment(*lag.oldest)
-    return 0.0 if moment is None else max(0.0, time.time() - moment / 1e9)
+def _waits(own: Journal, consumer: str) -> _Waiting:
+    size = own.lag(consumer).bytes
+    if not size:
+        return _NOTHING
+    waiting = islice(own.entries(own.mark(consumer).low), _LOOKED_AT)
+    moments = (wire.moment(tag, payload) for _, tag, payload in waiting)
+    oldest = next((moment for moment in moments if moment is not None), None)  # scopes have none
+    return _Waiting(size, 0.0 if oldest is None else max(0.0, time.time() - oldest / 1e9))
 
 
 def observe_processors(provider: MeterProvider, own: Own, progress: Progress, consumers: Iterable[str]) -> None:

@@ -1,24 +1,34 @@
 """Providers that are not ours: the SDK's own for ``POSEMON_JOURNAL=off``, and those of ``OTEL_CONFIG_FILE``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from posemon_otel import settings
 from posemon_otel.delivery import exporters
+from posemon_otel.delivery.metering import MeterProvider
 from posemon_otel.delivery.provider import TracerProvider
 from posemon_otel.settings import Settings
 
 
-def set_providers(chosen: Settings, resource: Resource) -> list[Any]:
+def set_providers(
+    chosen: Settings, resource: Resource, *, readers: Sequence[MetricReader] = (), views: Sequence[View] = ()
+) -> list[Any]:
     """Makes providers and sets them globally. The tracer provider is ours, so that redaction holds here too.
+
+    Args:
+        chosen: The settings.
+        resource: This process's Resource.
+        readers: Metric readers beside those of the exporters.
+        views: What metrics look like, for every reader.
 
     Returns:
         The providers, to be flushed and ended.
@@ -27,11 +37,11 @@ def set_providers(chosen: Settings, resource: Resource) -> list[Any]:
     for make in exporters.makers("traces", chosen):
         tracer_provider.add_span_processor(BatchSpanProcessor(make()))
     trace.set_tracer_provider(tracer_provider)
-    readers = [
+    exporting = [
         PeriodicExportingMetricReader(make(), chosen[settings.METRIC_INTERVAL])
         for make in exporters.makers("metrics", chosen)
     ]
-    meter_provider = MeterProvider(readers, resource, shutdown_on_exit=False)
+    meter_provider = MeterProvider([*exporting, *readers], resource, shutdown_on_exit=False, views=views)
     metrics.set_meter_provider(meter_provider)
     logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
     for make in exporters.makers("logs", chosen):
