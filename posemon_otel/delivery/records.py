@@ -90,11 +90,12 @@ def _generation(finish: Finish) -> Any:
 
     own, facts, error = finish.attributes, finish.facts, finish.error
     interrupted = finish.outcome == o.INTERRUPTED
+    terminal = finish.terminal or interrupted
     status = o.FAILED if interrupted else facts.get("status") or own.get(a.GENERATION_STATUS) or o.PROCESSING
     return GenerationRow(
         id=own[a.GENERATION_ID],
-        status=status if finish.terminal else o.PROCESSING,
-        terminal=finish.terminal,
+        status=status if terminal else o.PROCESSING,
+        terminal=terminal,
         user_id=own.get(a.USER_ID),
         expected_poses=facts.get("expected_poses", own.get(a.EXPECTED_POSES)),
         poses_completed=facts.get("poses_completed"),
@@ -121,8 +122,9 @@ def _pose(finish: Finish) -> Any:
 
     own, facts, error = finish.attributes, finish.facts, finish.error
     generation_id, variation = own[a.GENERATION_ID], own.get(a.POSE_VARIATION)
+    told_by = {"pose_id": own.get(a.POSE_ID), "name": own.get(a.POSE_NAME), "variation": variation}
     return PoseRow(
-        id=pose_row_id(generation_id, variation if variation is not None else int(facts.get("index", 0))),
+        id=pose_row_id(generation_id, int(facts.get("index", 0)), **told_by),
         generation_id=generation_id,
         status=o.COMPLETED if finish.outcome == o.OK else o.FAILED,
         pose_library_id=own.get(a.POSE_ID),

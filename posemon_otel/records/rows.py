@@ -1,5 +1,6 @@
 """What may be written: one row for a generation, a pose, an event. Filled by whoever reads the journal."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -119,12 +120,19 @@ class EventRow(NamedTuple):
     metadata: Mapping[str, Any]
 
 
-def pose_row_id(generation_id: str, variation: str | int) -> str:
+def pose_row_id(generation_id: str, index: int, *, pose_id: Any = None, name: Any = None, variation: Any = None) -> str:
     """The id of a pose that was given none: the same in every attempt.
+
+    What tells a pose from its siblings is all that was said of it, not its variation alone: each of two poses of the
+    library may have a ``front``. Only one of which nothing was said is told by its place.
 
     Args:
         generation_id: The generation.
-        variation: Its variation key, else its index.
+        index: Its place in the generation.
+        pose_id: Pose of the library.
+        name: What people call it.
+        variation: Its variation key.
     """
-    kind = "index" if isinstance(variation, int) else "variation"
-    return str(uuid5(POSE_NAMESPACE, f"{generation_id}\0{kind}\0{variation}".encode("utf-8", "replace").decode()))
+    said = (pose_id, name, variation)
+    place = f"index\0{index}" if said == (None, None, None) else f"key\0{json.dumps(said)}"
+    return str(uuid5(POSE_NAMESPACE, f"{generation_id}\0{place}".encode("utf-8", "replace").decode()))

@@ -236,7 +236,7 @@ def test_poses_in_any_order(engine, order, repeats):
 
 def test_one_batch_of_everything_twice(engine):
     generations = [ended()._replace(id=f"g{n}") for n in range(1200)]
-    poses = [pose(records.pose_row_id(f"g{n}", "v"))._replace(generation_id=f"g{n}") for n in range(1200)]
+    poses = [pose(records.pose_row_id(f"g{n}", 0, variation="v"))._replace(generation_id=f"g{n}") for n in range(1200)]
     events = [EventRow(f"e{n}", "generation_completed", f"g{n}", None, T0, {"n": n}) for n in range(1200)]
     writer = records.RecordWriter(engine)
     writer.write(generations, poses, events)
@@ -269,10 +269,20 @@ def test_values_that_a_database_would_refuse(engine):
     assert (row.credits_charged, row.avg_generation_time, row.total_processing_time) == (2**31 - 1, None, None)
 
 
-def test_ids_of_poses_are_the_same_in_every_attempt():
-    assert records.pose_row_id("g", "front") == records.pose_row_id("g", "front")
-    ids = {records.pose_row_id(*key) for key in (("g", "front"), ("g", "1"), ("g", 1), ("h", 1), ("g", 2))}
-    assert len(ids) == 5
+def test_ids_of_poses_are_the_same_in_every_attempt_and_each_pose_has_its_own():
+    told = [
+        {},
+        *({"pose_id": pose, "variation": side} for pose in ("p1", "p2", None) for side in ("front", "back")),
+        {"pose_id": "front"},
+        {"name": "front"},
+        {"variation": 1},
+        {"variation": "1"},
+        {"variation": "\ud800"},
+    ]
+    ids = [records.pose_row_id("g", 1, **words) for words in told]
+    assert len(set(ids)) == len(told)
+    assert ids[1:] == [records.pose_row_id("g", 7, **words) for words in told[1:]]  # its place does not matter then
+    assert not set(ids) & {records.pose_row_id("h", 1), records.pose_row_id("g", 2), records.pose_row_id("g", 0)}
     assert records.pose_row_id("g", 1) == "19cb34f5-84a7-5730-b998-cc10db3539a0"
 
 
