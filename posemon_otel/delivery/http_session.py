@@ -41,7 +41,7 @@ class Session(requests.Session):
         self._signal = signal
         self._message = message
         self._deadline: float | None = None
-        self._kept = False
+        self._kept = self._aborted = False
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         adapter = _Adapter(self._sockets)
         self.mount("http://", adapter)
@@ -51,7 +51,8 @@ class Session(requests.Session):
     def request(self, method: Any, url: Any, **more: Any) -> Any:  # type: ignore[override]  # passed on as they are
         timeout = more.pop("timeout", None) or _TIMEOUT
         endpoint = answers.place(str(url))
-        self._deadline = time.monotonic() + timeout
+        self._deadline = deadline = time.monotonic() + timeout
+        self._aborted = False
         try:
             try:
                 response, body = self._ask(method, url, timeout, more)
@@ -60,8 +61,10 @@ class Session(requests.Session):
                 if not self._kept or isinstance(exc, requests.Timeout):
                     raise
                 self._kept = False
-                left = max(self._deadline - time.monotonic(), 0.001)
+                left = max(deadline - time.monotonic(), 0.001)
                 response, body = self._ask(method, url, left, more)
+            if self._aborted:  # headers that end so look whole to the parser
+                raise requests.Timeout("ended before the answer was complete")
         except Exception as exc:
             self._kept = False
             answers.note(Answer(Verdict.OUTAGE, type(exc).__name__, endpoint))
@@ -95,6 +98,7 @@ class Session(requests.Session):
 
     def abort(self) -> None:
         """Ends a request that is under way on another thread."""
+        self._aborted = True
         for connected in list(self._sockets):
             with contextlib.suppress(OSError):
                 # not its own method: that of a TLS socket would have the reading thread go on without TLS
