@@ -33,7 +33,7 @@ class Happening(NamedTuple):
 
 Callback = Callable[[Happening], object]
 
-_callbacks: list[tuple[Callback]] = []
+_callbacks: list[tuple[Callback, Any]] = []
 
 
 def record_event(
@@ -69,7 +69,10 @@ def on_event(callback: Callback) -> Callable[[], None]:
     Returns:
         A function that takes the callback away again.
     """
-    entry = (callback,)  # one callback may be registered twice, and each taken away by its own function
+    from posemon_otel.timings import Measured
+
+    # One callback may be registered twice, and each taken away by its own function.
+    entry = (callback, Measured("the on_event callback", callback))
     _callbacks.append(entry)
 
     def remove() -> None:
@@ -84,13 +87,15 @@ def listening() -> bool:
 
 
 def dispatch(happening: Happening) -> None:
-    """Calls every callback, each isolated from the others. For the delivery, off the threads of the application."""
-    from posemon_otel.faults import fault
+    """Calls every callback, each isolated and measured. For the delivery, off the threads of the application."""
+    from posemon_otel.timings import now_ns
 
-    for (callback,) in tuple(_callbacks):
+    for callback, measured in tuple(_callbacks):
+        begun = now_ns()
         try:
             callback(happening)
         except BaseException as exc:
-            where = f"the on_event callback {getattr(callback, '__qualname__', None) or type(callback).__qualname__}"
             # An exit is no reason to end the thread of the delivery.
-            fault(where, exc if isinstance(exc, Exception) else RuntimeError(f"it raised {type(exc).__name__}"))
+            measured.failed(exc if isinstance(exc, Exception) else RuntimeError(f"it raised {type(exc).__name__}"))
+        finally:
+            measured.took(begun)

@@ -151,7 +151,7 @@ def test_a_callback_that_raises_is_counted_and_the_others_hear(raised: BaseExcep
     events.dispatch(HAPPENING)
     assert heard == [HAPPENING]
     (where,) = [place for place, count in faults.counts.items() if count != before.get(place, 0)]
-    assert where.startswith("the on_event callback test_a_callback_that_raises")
+    assert where.startswith(f"the on_event callback {__name__}.test_a_callback_that_raises")
 
 
 def test_a_callback_may_take_itself_away_or_add_another() -> None:

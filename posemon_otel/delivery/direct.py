@@ -4,11 +4,11 @@ Spans, logs and metrics are written to those providers at once. Rows and callbac
 """
 
 from collections.abc import Callable
-from typing import Any, cast
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from posemon_otel import entries, faults
 from posemon_otel.delivery.instruments import Instruments
@@ -19,13 +19,18 @@ from posemon_otel.entries import Event, Log
 from posemon_otel.operation import Operation, describe
 from posemon_otel.semconv import SCHEMA_URL, SCOPE
 from posemon_otel.semconv import operations as o
+from posemon_otel.timings import Measured, now_ns
 from posemon_otel.version import __version__
 
 _SPAN_KINDS = tuple(trace.SpanKind)
+_IDS = RandomIdGenerator()
 
 
 class DirectSink:
-    """Writes to the application's providers; hands what rows and callbacks need to a journal."""
+    """Writes to the application's providers; hands what rows and callbacks need to a journal.
+
+    What those providers' samplers and processors raise stays here: rows, callbacks and metrics come all the same.
+    """
 
     def __init__(self, journal: JournalSink, active: Callable[[], int]) -> None:
         """Makes a sink on the providers that are set globally.
@@ -35,6 +40,7 @@ class DirectSink:
             active: How many generations are running.
         """
         self._journal = journal
+        self._provider = Measured("the application's tracer provider", trace.get_tracer_provider())
         meter = metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL)
         self._instruments = Instruments(meter)
         self._instruments.zeros()
@@ -42,28 +48,44 @@ class DirectSink:
 
     def start(self, operation: Operation, context: Context) -> trace.Span:
         scope = entries.scopes[operation.scope]
-        tracer = trace.get_tracer(scope.name, scope.version, schema_url=scope.schema_url, attributes=scope.attributes)
-        span = tracer.start_span(
-            operation.name,
-            context,
-            _SPAN_KINDS[operation.kind.span_kind],
-            operation.attributes,
-            operation.links,
-            operation.start,
-        )
+        begun = now_ns()
+        try:
+            tracer = trace.get_tracer(
+                scope.name, scope.version, schema_url=scope.schema_url, attributes=scope.attributes
+            )
+            span = tracer.start_span(
+                operation.name,
+                context,
+                _SPAN_KINDS[operation.kind.span_kind],
+                operation.attributes,
+                operation.links,
+                operation.start,
+            )
+        except Exception as exc:
+            self._provider.failed(exc, "starting the application's span")
+            span = _stand_in(operation.parent_context)
+        self._provider.took(begun)
         self._journal.began(operation, span)
         return span
 
     def finish(self, operation: Operation) -> None:
         span = operation.span
-        for event in operation.events:
-            span.add_event(event.name, event.attributes, event.time)
-        if operation.outcome in o.FAILED_OUTCOMES and operation.error is not None:
-            span.set_status(trace.Status(trace.StatusCode.ERROR, operation.error.message))
-        span.end(operation.end)
+        begun = now_ns()
+        try:
+            for event in operation.events:
+                span.add_event(event.name, event.attributes, event.time)
+            if operation.outcome in o.FAILED_OUTCOMES and operation.error is not None:
+                span.set_status(trace.Status(trace.StatusCode.ERROR, operation.error.message))
+            span.end(operation.end)
+        except Exception as exc:
+            self._provider.failed(exc, "ending the application's span")
+        self._provider.took(begun)
         finish = describe(operation, [])
-        self._instruments.replay(finish)
         self._journal.finished(finish)
+        try:
+            self._instruments.replay(finish)
+        except Exception as exc:
+            faults.fault("counting a finished operation", exc)
 
     def log(self, log: Log) -> None:
         scope = entries.scopes[log.scope]
@@ -75,9 +97,21 @@ class DirectSink:
             faults.fault("writing a log record", exc)
 
     def event(self, event: Event) -> None:
-        self.log(event_to_log(event))
-        self._instruments.count(event)
         self._journal.event(event)
+        self.log(event_to_log(event))
+        try:
+            self._instruments.count(event)
+        except Exception as exc:
+            faults.fault("counting an event", exc)
+
+
+def _stand_in(parent: trace.SpanContext) -> trace.Span:
+    """A span that records nothing, for one that could not be started: what is below it stays in the trace."""
+    trace_id = parent.trace_id if parent.is_valid else _IDS.generate_trace_id()
+    flags = parent.trace_flags if parent.is_valid else trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    return trace.NonRecordingSpan(
+        trace.SpanContext(trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags)
+    )
 
 
 def _record(log: Log) -> LogRecord:
@@ -94,6 +128,6 @@ def _record(log: Log) -> LogRecord:
         severity_text=log.severity_text,
         severity_number=SeverityNumber(log.severity),
         body=log.body,
-        attributes=cast("dict[str, Any]", log.attributes),
+        attributes=log.attributes,
         event_name=log.event_name or None,
     )

@@ -1,7 +1,7 @@
 """The users' span processors: each isolated, each measured."""
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import (
@@ -11,48 +11,19 @@ from opentelemetry.sdk.trace import (
     SynchronousMultiSpanProcessor,
 )
 
-from posemon_otel import faults
 from posemon_otel.delivery import _private
+from posemon_otel.timings import Measured, Timing, now_ns
 
 
-class Timing(NamedTuple):
-    """What a span processor has cost the threads that start and end spans.
+class _Processor(Measured):
+    """A processor whose faults stay here."""
 
-    Attributes:
-        name: Its class.
-        calls: How often it was called.
-        seconds: All calls together.
-        slowest: The slowest call, in seconds.
-        faults: How often it raised.
-    """
-
-    name: str
-    calls: int
-    seconds: float
-    slowest: float
-    faults: int
-
-
-class _Measured:
-    """A processor whose faults stay here. The counts are diagnostics: two threads may lose one."""
-
-    __slots__ = ("calls", "ending", "faults", "name", "processor", "slowest_ns", "total_ns")
+    __slots__ = ("ending", "processor")
 
     def __init__(self, processor: SpanProcessor) -> None:
+        super().__init__("the span processor", processor)
         self.processor = processor
         self.ending = _private.on_ending(processor)
-        self.name = f"{type(processor).__module__}.{type(processor).__qualname__}"
-        self.calls = self.faults = self.total_ns = self.slowest_ns = 0
-
-    def took(self, begun: int) -> None:
-        spent = time.perf_counter_ns() - begun
-        self.calls += 1
-        self.total_ns += spent
-        self.slowest_ns = max(self.slowest_ns, spent)
-
-    def failed(self, exc: Exception) -> None:
-        self.faults += 1
-        faults.fault(f"the span processor {self.name}", exc)
 
 
 class Processors(SynchronousMultiSpanProcessor):
@@ -65,17 +36,17 @@ class Processors(SynchronousMultiSpanProcessor):
             given: The user's own multi-processor, isolated as a whole; the provider adds later ones to it.
         """
         super().__init__()  # type: ignore[no-untyped-call]
-        self.measured: tuple[_Measured, ...] = () if given is None else (_Measured(given),)
+        self.measured: tuple[_Processor, ...] = () if given is None else (_Processor(given),)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Adds a processor to the end."""
         super().add_span_processor(span_processor)
-        self.measured += (_Measured(span_processor),)
+        self.measured += (_Processor(span_processor),)
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Calls each with the span that has started, ours or the SDK's."""
         for one in self.measured:
-            begun = time.perf_counter_ns()
+            begun = now_ns()
             try:
                 one.processor.on_start(span, parent_context=parent_context)
             except Exception as exc:
@@ -91,7 +62,7 @@ class Processors(SynchronousMultiSpanProcessor):
                 except Exception as exc:
                     one.failed(exc)
         for one in self.measured:
-            begun = time.perf_counter_ns()
+            begun = now_ns()
             try:
                 one.processor.on_end(span)
             except Exception as exc:
@@ -123,7 +94,5 @@ class Processors(SynchronousMultiSpanProcessor):
         return flushed
 
     def timings(self) -> list[Timing]:
-        """What each has cost so far, for ``posemon doctor``."""
-        return [
-            Timing(one.name, one.calls, one.total_ns / 1e9, one.slowest_ns / 1e9, one.faults) for one in self.measured
-        ]
+        """What each has cost so far."""
+        return [one.timing() for one in self.measured]

@@ -18,8 +18,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from posemon_otel import entries, faults, redaction
 from posemon_otel.delivery import _private, limits
 from posemon_otel.delivery.current import CurrentSpan
-from posemon_otel.delivery.processors import Processors, Timing
+from posemon_otel.delivery.processors import Processors
 from posemon_otel.delivery.span import Span
+from posemon_otel.timings import Measured, Timing, now_ns
 
 _FLAGS = tuple(trace_api.TraceFlags(flags) for flags in range(4))
 """By number: bit 0 is sampled, bit 1 a random trace id."""
@@ -157,19 +158,16 @@ class Tracer(sdk.Tracer):
     def _ids(self, parent: trace_api.SpanContext | None) -> tuple[int, int, int]:
         """Trace id, span id, and the flags that they bring."""
         generator = self.id_generator
-        try:
-            if parent is None:
-                trace_id, flags = generator.generate_trace_id(), 2 if generator.is_trace_id_random() else 0
-            else:
-                trace_id, flags = parent.trace_id, parent.trace_flags & 2
-            span_id = generator.generate_span_id()
-            if 0 < trace_id <= _MOST_TRACE_ID and 0 < span_id <= _MOST_SPAN_ID:
-                return trace_id, span_id, flags
-            raise ValueError(f"ids must have 128 and 64 bits and not be 0, got {trace_id!r} and {span_id!r}")
-        except Exception as exc:
-            faults.fault("the id generator", exc)
-        trace_id = _RANDOM_IDS.generate_trace_id() if parent is None else parent.trace_id
-        return trace_id, _RANDOM_IDS.generate_span_id(), 2 if parent is None else parent.trace_flags & 2
+        if type(generator) is not RandomIdGenerator:
+            measured, begun = self.provider.measured_ids, now_ns()
+            try:
+                return _ids_of(generator, parent)
+            except Exception as exc:
+                measured.failed(exc)
+            finally:
+                measured.took(begun)
+            generator = _RANDOM_IDS
+        return _ids_of(generator, parent)
 
     def _sample(
         self,
@@ -184,16 +182,30 @@ class Tracer(sdk.Tracer):
         """Decision, attributes and trace state. A sampler that raises is passed over: the parent decides."""
         sampler = self.sampler
         if sampler is not sampling.DEFAULT_ON:
+            measured, begun = self.provider.measured_sampler, now_ns()
             try:
                 result = sampler.should_sample(context, trace_id, name, kind, attributes, links)
                 return sampling.Decision(result.decision), result.attributes, result.trace_state
             except Exception as exc:
-                faults.fault("the sampler", exc)
+                measured.failed(exc)
+            finally:
+                measured.took(begun)
         # What the SDK's default sampler answers, without asking it.
         if parent is None:
             return _RECORD_AND_SAMPLE, attributes, None
         sampled = parent.trace_flags & 1
         return (_RECORD_AND_SAMPLE if sampled else _DROP), attributes, parent.trace_state
+
+
+def _ids_of(generator: IdGenerator, parent: trace_api.SpanContext | None) -> tuple[int, int, int]:
+    if parent is None:
+        trace_id, flags = generator.generate_trace_id(), 2 if generator.is_trace_id_random() else 0
+    else:
+        trace_id, flags = parent.trace_id, parent.trace_flags & 2
+    span_id = generator.generate_span_id()
+    if 0 < trace_id <= _MOST_TRACE_ID and 0 < span_id <= _MOST_SPAN_ID:
+        return trace_id, span_id, flags
+    raise ValueError(f"ids must have 128 and 64 bits and not be 0, got {trace_id!r} and {span_id!r}")
 
 
 class TracerProvider(sdk.TracerProvider):
@@ -202,6 +214,8 @@ class TracerProvider(sdk.TracerProvider):
     Attributes:
         on_end_sink: Takes each span that has ended, after the users' processors.
         processors: The users' span processors.
+        measured_sampler: What the sampler costs, where it is not the default one.
+        measured_ids: What the id generator costs, where it is not the SDK's.
         limits: Limits of spans.
         meter_provider: Takes ``otel.sdk.span.started`` and ``.live``; the global one where it is ``None``.
     """
@@ -234,6 +248,8 @@ class TracerProvider(sdk.TracerProvider):
             meter_provider=meter_provider,
             **hooks,
         )
+        self.measured_sampler = Measured("the sampler", self.sampler)
+        self.measured_ids = Measured("the id generator", self.id_generator)
 
     def get_tracer(
         self,
@@ -270,5 +286,6 @@ class TracerProvider(sdk.TracerProvider):
             return False
 
     def timings(self) -> list[Timing]:
-        """What the users' span processors have cost so far, for ``posemon doctor``."""
-        return self.processors.timings()
+        """What the users' span processors, sampler and id generator have cost so far."""
+        others = (self.measured_sampler.timing(), self.measured_ids.timing())
+        return self.processors.timings() + [one for one in others if one.calls]

@@ -1,5 +1,4 @@
 """The provider in the SDK's place: samplers, ids, scopes, processors, forks, decorators, metrics."""
-# ruff: noqa: PT012 - the blocks that raise are what is tested
 
 import asyncio
 import gc
