@@ -232,7 +232,9 @@ def test_a_prompt_leaves_where_a_setting_asks():
     assert redaction.clean_foreign("gen_ai.prompt.0.content", PROMPT) == PROMPT
 
 
-@pytest.mark.parametrize("name", ["user_prompt", "prompt_2", "promptText", "positive_prompt", "prompts"])
+@pytest.mark.parametrize(
+    "name", ["user_prompt", "prompt_2", "promptText", "positive_prompt", "prompts", "inputs", "input"]
+)
 def test_a_prompt_under_another_name_stays_too(name):
     assert redaction.translate({name: PROMPT}) == {f"pose.data.{name}": "[prompt]"}
     assert redaction.translate({name: 3}) == {f"pose.data.{name}": 3}
@@ -572,6 +574,12 @@ def test_any_text_around_a_secret(before, after, secret):
         ("gen_ai.input.messages", PROMPT, "[prompt]"),
         ("gen_ai.output.messages", "[]", "[prompt]"),
         ("input.value", PROMPT, "[prompt]"),
+        ("inputs", PROMPT, "[prompt]"),
+        ("Input", [PROMPT], "[prompt]"),
+        ("request", {"inputs": PROMPT, "more": {"input": {"text": PROMPT}, "n": 1}},
+         '{"inputs": "[prompt]", "more": "{\\"input\\": \\"[prompt]\\", \\"n\\": 1}"}'),
+        ("input_size", "big", "big"),
+        ("inputs", 3, 3),
         ("exception.message", f'bad value "{PROMPT}"', f'bad value "[{len(PROMPT)} characters]"'),
         ("server.port", 443, 443),
         ("pose.generation.id", "g1", "g1"),

@@ -15,7 +15,7 @@ _PATTERNS: tuple[tuple[str, int], ...] = (
     (r"^db\.(query|operation)\.parameter", SECRET),
     (r"^gen_ai\.(input|output)\.messages|^gen_ai\.system_instructions|^gen_ai\.(prompt|completion)(?!_)", CONTENT),
     (r"prompt(?!_tokens|\.(length|hash)|_(length|hash|id))", CONTENT),
-    (r"(^|\.)(input|output)\.value$|\.entity\.(input|output)$", CONTENT),
+    (r"(^|\.)(input|output)\.value$|\.entity\.(input|output)$|^(pose\.data\.)?inputs?$", CONTENT),
     (r"^url\.query$|\.query_string$|^http\.query", QUERY),
     (r"(^|[._-])(ur[li]|endpoint|href|referr?er|location)s?$|^url\.full|^http\.target$|path_?qs", URL),
     (r"^db\.(query\.text|statement|query\.summary)$|(^|[._-])(sql|statement)$", STATEMENT),
