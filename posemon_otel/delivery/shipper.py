@@ -229,12 +229,12 @@ class Shipper:
             outcome = result if isinstance(result, Outcome) else Outcome(result)
             if not outcome.delivered:
                 return outcome
+            with contextlib.suppress(OSError):  # a full disk: what is known of the delivery is less
+                receipts.note(journal, consumer.name, batch, outcome)
             journal.acknowledge(consumer.name, batch.position)
         except Exception as exc:
             faults.fault(f"delivering {consumer.name}", exc)
             return Outcome(delivered=False, status=type(exc).__name__, stuck=True)
-        with contextlib.suppress(OSError):  # a full disk: what is known of the delivery is less
-            receipts.note(journal, consumer.name, batch, outcome)
         self._pace.progress()
         return outcome
 
@@ -246,7 +246,7 @@ class Shipper:
                     own = None
             except OSError:
                 own = None
-        adopted = list(self._adopted.values())
+        adopted = [journal for journal in self._adopted.values() if consumer.name in journal.consumers]
         return adopted if own is None else [own, *adopted]
 
     def _keep_house(self) -> None:

@@ -133,7 +133,8 @@ class Sieve:
             if answer.too_large:
                 self.limit = max(min(self.limit, sum(item.size for item in part) // 2), _SMALLEST_LIMIT)
             if len(part) == 1 and self._is_poison(held, part[0], answer, proven=proven, first=failures == 1):
-                failures = 0
+                if answer.verdict is Verdict.REJECTED:  # else it might just have gone away: no more before a success
+                    failures = 0
                 self._refused_since += 1
                 held.refused.append(Refused(part[0], answer))
                 refuse(held.refused[-1])
@@ -165,17 +166,16 @@ class Sieve:
             known = held.suspects[item.number] = _Suspect(known.failures + 1, self._accepted)
         if answer.verdict is Verdict.OUTAGE:  # it may be that the record makes the backend fall over
             return known.failures >= _DEADLY_FAILURES
-        if known.failures > 0:
-            return True
         if answer.verdict is Verdict.REJECTED:
             recently = time.monotonic() - self._accepted_at < _RECENT and self._refused_since < _REFUSED_UNPROVEN
-            return proven or recently
+            return proven or recently or known.failures > 0
         return proven and first  # what was given just before went through
 
     def _export(self, part: list[Item]) -> Answer:
         with answers.listening() as heard:
             try:
-                accepted = self._exporter.export([item.record for item in part]).name == "SUCCESS"
+                answer = self._exporter.export([item.record for item in part])
+                accepted = answer is None or answer.name == "SUCCESS"  # some exporters say nothing, as the SDK allows
                 status = "acknowledged" if accepted else "failed"
             except Exception as exc:
                 logger.debug("an exporter raised", exc_info=exc)
