@@ -239,11 +239,12 @@ def _attach_logging() -> None:
 
 
 def _instrument_all(chosen: Settings) -> None:
-    from posemon_otel import instrumentation
+    from posemon_otel import instrumentation, thread_pools
 
     try:
         disabled: tuple[str, ...] = chosen[settings.DISABLED_INSTRUMENTATIONS]
         instrumentation.instrument_installed(disabled)
+        thread_pools.attach(disabled)
     except Exception as exc:
         fault("instrumenting the installed libraries", exc)
 
@@ -257,12 +258,13 @@ def _shut_down(ending: Handle, timeout: float | None) -> bool:
         atexit.unregister(_at_exit)
     if ending.pipeline is None:
         return True
-    from posemon_otel import instrumentation, std_logging
+    from posemon_otel import instrumentation, std_logging, thread_pools
 
     delivered = ending.pipeline.shutdown(timeout)
     try:
         instrumentation.uninstrument()
         std_logging.detach()
+        thread_pools.detach()
     except Exception as exc:
         fault("switching off", exc)
     return delivered
