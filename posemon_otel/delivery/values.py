@@ -202,6 +202,9 @@ def redacted(key: str, value: Any) -> Any:
     """What may leave of another library's attribute: by its key, text scrubbed. Never raises."""
     kind = type(value)
     if kind is tuple:
+        if keys.treatment(key) == keys.COMMAND:  # its words tell about one another
+            made = redaction.clean_foreign(key, value)
+            return tuple(made) if isinstance(made, list) else made
         return tuple([redacted(key, part) for part in value])
     if kind is dict and keys.treatment(key) in _NO_SECRET:
         return redacted_all(value)

@@ -5,8 +5,11 @@ from functools import lru_cache
 
 from posemon_otel.semconv import attributes as a
 
-PLAIN, TEXT, MESSAGE, SECRET, CONTENT, URL, QUERY, STATEMENT = range(8)
-"""Passes; is scrubbed; as an exception's text; goes; is a prompt; a URL; a URL's query; a database statement."""
+PLAIN, TEXT, MESSAGE, SECRET, CONTENT, URL, QUERY, STATEMENT, COMMAND = range(9)
+"""Passes; is scrubbed; as an exception's text; goes; is a prompt; a URL; its query; a database statement; a command."""
+
+_SECRET_FLAGS = frozenset(("auth", "key", "pass"))
+"""Flags that hold credentials in common programs, as redis-cli's, beside those that read as a secret's key."""
 
 _PATTERNS: tuple[tuple[str, int], ...] = (
     # Counts of tokens are numbers that everybody wants to see; a name like `max_tokens` is no secret.
@@ -19,6 +22,7 @@ _PATTERNS: tuple[tuple[str, int], ...] = (
     (r"^url\.query$|\.query_string$|^http\.query", QUERY),
     (r"(^|[._-])(ur[li]|endpoint|href|referr?er|location)s?$|^url\.full|^http\.target$|path_?qs", URL),
     (r"^db\.(query\.text|statement|query\.summary)$|(^|[._-])(sql|statement)$", STATEMENT),
+    (r"^process\.command(_args|_line)?$", COMMAND),
     (r"^exception\.(message|stacktrace)$|(^|[._])(error|status)[._]?(message|description)$", MESSAGE),
 )  # fmt: skip
 """On lower-cased keys, first match wins."""
@@ -31,3 +35,9 @@ def treatment(key: str) -> int:
         return PLAIN
     low = key.lower()
     return next((what for pattern, what in _PATTERNS if re.search(pattern, low)), TEXT)
+
+
+def hides(flag: str) -> bool:
+    """Whether a command's flag, as ``--token``, is followed by a secret."""
+    name = flag.lstrip("-")
+    return name != flag and (name.lower() in _SECRET_FLAGS or treatment(name) == SECRET)

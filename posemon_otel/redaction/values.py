@@ -104,6 +104,8 @@ def by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
         return clean_url(value)[:limit]
     cleaned = clean(value, limit, free_text=what != k.URL, depth=depth)
     if isinstance(cleaned, list):
+        if what == k.COMMAND:
+            return _command([str(item) for item in cleaned])
         return [_textby_key(what, str(item)) for item in cleaned]
     return _textby_key(what, cleaned) if isinstance(cleaned, str) else cleaned
 
@@ -113,7 +115,29 @@ def _textby_key(what: int, text: str) -> str:
         return clean_url(text)
     if what == k.STATEMENT:
         return clean_statement(text)
+    if what == k.COMMAND:
+        import re
+
+        return "".join(_command(re.findall(r"\s+|(?:\"[^\"]*\"?|'[^']*'?|[^\s\"'])+", text)))
     return scrub_message(text)
+
+
+def _command(words: list[str]) -> list[str]:
+    """A command's words without what follows a flag that is named like a secret, as its own word or after ``=``."""
+    shown: list[str] = []
+    hidden = False
+    for word in words:
+        if word.isspace():  # what stands between two words of a command line
+            shown.append(word)
+        elif hidden and not word.startswith("-"):
+            shown.append(REDACTED)
+            hidden = False
+        else:
+            flag, given, _ = word.partition("=")
+            hidden = k.hides(flag)
+            shown.append(f"{flag}={REDACTED}" if hidden and given else word)
+            hidden = hidden and not given
+    return shown
 
 
 def clean_statement(statement: str) -> str:

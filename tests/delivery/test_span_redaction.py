@@ -91,6 +91,13 @@ def test_processors_see_nothing_raw_at_the_start_either(tracer: Tracer) -> None:
     assert seen == [{"url.full": "http://h/", "n": 1}, {"url.full": "http://h/", "n": 1, "note": "[redacted]"}]
 
 
+def test_a_command_loses_what_follows_a_flag_of_a_secret(tracer: Tracer, finishes: list[Finish]) -> None:
+    words = ["worker", "--token", "S", "--steps", "4"]
+    tracer.start_span("command", attributes={"process.command_args": words}).end()
+    shown = finishes[0].attributes["process.command_args"]
+    assert list(shown) == ["worker", "--token", "[redacted]", "--steps", "4"]
+
+
 def test_a_prompt_that_becomes_known_later_goes(tracer: Tracer, finishes: list[Finish]) -> None:
     prompt = "a red fox"[: values._SHORT] + " leaping"
     tracer.start_span("before", attributes={"note": prompt}).end()
