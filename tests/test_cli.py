@@ -14,6 +14,7 @@ import pytest
 from posemon_otel import cli, settings
 from posemon_otel.cli import groups
 from posemon_otel.version import __version__
+from tests.receiver import Receiver
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -63,7 +64,7 @@ def test_help_lists_every_command_and_imports_none():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     help_, modules = done.stdout.rsplit("\n", 2)[:2]
-    for command in ("demo", "serve", "token", "doctor", "db", "journal"):
+    for command in ("demo", "serve", "token", "doctor", "db", "where", "journal", "ship"):
         assert re.search(rf"^  {command} ", help_, re.MULTILINE)
     heavy = ("opentelemetry.sdk", "starlette", "sqlalchemy", "rich", "bullmq", "msgspec", "wrapt", "PIL", "redis")
     assert not {name for name in modules.split() if name.startswith(heavy)}
@@ -276,7 +277,8 @@ def test_a_machine_on_which_nothing_is_set_up_is_not_ill(posemon):
     assert (code, err, told["ok"]) == (0, "", True)
     states = {finding["about"]: finding["state"] for finding in told["findings"]}
     assert states["settings"] == states["journal"] == states["bullmq"] == states["huggingface_hub"] == "good"
-    assert states["database"] == states["queue"] == states["admin"] == "off"
+    assert states["database"] == states["queue"] == states["admin"] == states["trace"] == "off"
+    assert states["clock"] == "good"
 
 
 def test_each_thing_that_is_wrong_ends_with_what_mends_it(posemon, monkeypatch, tmp_path):
@@ -325,10 +327,8 @@ def test_doctor_finds_what_is_right(posemon, monkeypatch, tmp_path):
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "console")
     monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "posemon_pillow")
     assert posemon("db", "upgrade")[0] == 0
-    with Valkey(tmp_path / "valkey") as valkey, socket.socket() as collector:
-        collector.bind(("127.0.0.1", 0))
-        collector.listen()
-        endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
+    with Valkey(tmp_path / "valkey") as valkey, Receiver() as collector:
+        endpoint = collector.url
         monkeypatch.setenv("POSEMON_REDIS_URL", valkey.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         code, out, _ = posemon("doctor", "--json")
@@ -339,8 +339,58 @@ def test_doctor_finds_what_is_right(posemon, monkeypatch, tmp_path):
     assert found["traces"] == ("good", f"http/protobuf to {endpoint.removeprefix('http://')}, which takes connections")
     assert found["metrics"] == ("good", "exported by console")
     assert found["logs"] == ("off", "not exported")
+    assert collector.names() == ["posemon doctor"]
+    (_, _, span), *_ = collector.spans()
+    shown = rf"{span.trace_id.hex()} was taken by {re.escape(endpoint)}/v1/traces in [\d.]+ s \(200\)"
+    assert found["trace"][0] == "good"
+    assert re.fullmatch(shown, found["trace"][1])
+    assert found["clock"][0] == "good"
+    assert "log record" not in found
     assert found["pillow"][0] == "off"
     assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in found["pillow"][1]
+
+
+@pytest.mark.parametrize(
+    ("status", "mend"),
+    [
+        (401, "put what it asks for into OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, "correct the path in OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_PROTOCOL"),
+        (503, "look into the log of what listens there"),
+        (None, "look into the log of what listens there"),
+    ],
+    ids=str,
+)
+def test_doctor_says_why_its_trace_was_not_taken(posemon, monkeypatch, tmp_path, status, mend):
+    monkeypatch.setattr("posemon_otel.cli.examine._TRACE_SECONDS", 0.8)
+    with Receiver(answer=lambda path: 200 if path == "/v1/logs" else status) as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        code, out, err = posemon("doctor", "--json")
+    found = {finding["about"]: finding for finding in json.loads(out)["findings"]}
+    assert (code, err) == (1, "")
+    assert found["log record"]["state"] == "good"
+    assert (found["trace"]["state"], found["trace"]["mend"]) == ("bad", mend)
+    assert f"({status or 'no answer'})" in found["trace"]["what"]
+    assert not (tmp_path / "posemon").exists()
+
+
+def test_doctor_sends_nothing_that_the_sampler_leaves_out(posemon, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    with Receiver() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        code, out, _ = posemon("doctor", "--json")
+    found = {finding["about"]: finding for finding in json.loads(out)["findings"]}
+    assert (code, found["trace"]["state"]) == (0, "off")
+    assert "OTEL_TRACES_SAMPLER" in found["trace"]["what"]
+    assert collector.names() == []
+
+
+def test_doctor_sees_a_clock_that_is_not_the_machines(posemon, monkeypatch):
+    now = time.time
+    monkeypatch.setattr("posemon_otel.cli.examine.time.time", lambda: now() - 90)
+    code, out, _ = posemon("doctor")
+    (line,) = (line for line in out.splitlines() if line.startswith("✗"))
+    assert code == 1
+    assert re.fullmatch(r"✗ clock .* 90 s ahead of this machine's: have both set by NTP, or .* a local disk", line)
 
 
 def test_doctor_writes_plain_marks_where_the_output_takes_no_others():

@@ -1,4 +1,4 @@
-"""``posemon doctor``: what is configured, reachable and instrumented."""
+"""``posemon doctor``: what is configured, reachable and instrumented, and what became of a trace."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(*, as_json: bool) -> int:
-    """What is configured, reachable and instrumented.
+    """What is configured, reachable and instrumented; sends one trace and says what became of it.
 
     Every setting with its source, then what was found: each ✗ ends with what mends it, and makes the exit code 1.
     """

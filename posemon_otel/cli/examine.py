@@ -1,30 +1,44 @@
-"""What ``posemon doctor`` looks at. Nothing is changed, and nothing takes longer than a few seconds."""
+"""What ``posemon doctor`` looks at. Nothing is changed, and nothing takes longer than a few seconds.
+
+One trace is sent: what it says of the way of telemetry is what no look at the settings can say.
+"""
 
 import os
 import socket
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from posemon_otel import settings
 from posemon_otel.cli.doctor import BAD, GOOD, OFF, Finding
+from posemon_otel.cli.groups import hushed
 from posemon_otel.settings import Setting, Settings
 
 _CONNECT_SECONDS = 1.0
+_TRACE_SECONDS = 5.0
+_CLOCKS_APART = 2.0
+_FILE = "otlp_json_file"
+_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 _PORTS = {"http/protobuf": 4318, "grpc": 4317}
 _SIGNALS: tuple[tuple[str, Setting[str], Setting[str], Setting[str]], ...] = (
     ("traces", settings.TRACES_EXPORTER, settings.OTLP_TRACES_ENDPOINT, settings.OTLP_TRACES_PROTOCOL),
     ("metrics", settings.METRICS_EXPORTER, settings.OTLP_METRICS_ENDPOINT, settings.OTLP_METRICS_PROTOCOL),
     ("logs", settings.LOGS_EXPORTER, settings.OTLP_LOGS_ENDPOINT, settings.OTLP_LOGS_PROTOCOL),
 )
+_SENT = frozenset(("traces", "logs"))
 _KNOWN_EXPORTERS = frozenset(("otlp", "otlp_proto_http", "otlp_proto_grpc"))
 
 
 def everything(chosen: Settings) -> Iterator[Finding]:
     """Looks at everything, in the order in which a person would."""
     yield from libraries(chosen)
-    yield from exporters(chosen)
+    found = list(exporters(chosen))
+    yield from found
+    yield from trace(chosen, [finding.about for finding in found if finding.state == GOOD])
     yield from journal(chosen)
+    yield from clock(chosen)
     yield from database(chosen)
     yield from queue(chosen)
     yield from admin(chosen)
@@ -62,7 +76,7 @@ def _exporter(signal: str, name: str, chosen: Settings, own: Setting[str], own_p
         return Finding(signal, OFF, "not exported")
     if name not in _KNOWN_EXPORTERS:
         folder = chosen[settings.OTLP_FILE_DIR]
-        where = f" into {folder}" if name == "otlp_json_file" and folder else ""
+        where = f" into {folder}" if name == _FILE and folder else ""
         return Finding(signal, GOOD, f"exported by {name}{where}")
     protocol = chosen[own_protocol] or chosen[settings.OTLP_PROTOCOL]
     configured = chosen[own] or chosen[settings.OTLP_ENDPOINT]
@@ -78,6 +92,78 @@ def _exporter(signal: str, name: str, chosen: Settings, own: Setting[str], own_p
             return Finding(signal, BAD, what, f"start a collector there or correct {variable}")
         return Finding(signal, OFF, f"{what} until {variable} is set or a collector is started there")
     return Finding(signal, GOOD, f"{protocol} to {host}:{port}, which takes connections")
+
+
+def trace(chosen: Settings, reachable: Collection[str]) -> Iterator[Finding]:
+    """One trace through the real exporters, and what became of it.
+
+    Args:
+        chosen: The settings.
+        reachable: Signals whose exporters seem to be all right.
+    """
+    sent = {}
+    for signal, exporter, _, _ in _SIGNALS:
+        names = [name.strip() for name in chosen[exporter].split(",")]
+        real = [
+            name for name in names if name in _KNOWN_EXPORTERS or (name == _FILE and chosen[settings.OTLP_FILE_DIR])
+        ]
+        if signal in _SENT and signal in reachable and real:
+            sent[signal] = {exporter.name: ",".join(real)}
+    if not sent:
+        yield Finding("trace", OFF, "none was sent: there is nowhere to send one to")
+        return
+    from posemon_otel.delivery.probe import probe
+
+    arguments = {"traces_exporter": "none", "metrics_exporter": "none", "logs_exporter": "none"}
+    for named in sent.values():
+        arguments |= named
+    with hushed():
+        answers = probe(arguments, list(sent), _TRACE_SECONDS)
+    for one in answers:
+        about = "trace" if one.signal == "traces" else "log record"
+        by = f" by {one.endpoint}" if one.endpoint else ""
+        if one.signal == "traces" and not one.sampled:
+            yield Finding(about, OFF, "not sent: the sampler (OTEL_TRACES_SAMPLER) left it out")
+        elif one.taken:
+            yield Finding(about, GOOD, f"{one.trace_id} was taken{by} in {one.seconds:.2f} s ({one.status})")
+        else:
+            what = f"{one.trace_id} was not taken{by} within {one.seconds:.1f} s ({one.status or 'no answer'})"
+            yield Finding(about, BAD, what, _mend_answer(one.status))
+
+
+def _mend_answer(status: str) -> str:
+    """What to do about the answer to a trace."""
+    words = status.upper()
+    if any(code in words for code in ("401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED")):
+        return f"put what it asks for into {_HEADERS}"
+    if any(code in words for code in ("404", "405", "UNIMPLEMENTED")):
+        variable, protocol = settings.OTLP_ENDPOINT.variables[0], settings.OTLP_PROTOCOL.variables[0]
+        return f"correct the path in {variable}, or {protocol}"
+    return "look into the log of what listens there"
+
+
+def clock(chosen: Settings) -> Iterator[Finding]:
+    """Whether the clock of the journal's file system and this machine's agree: ages and times are told by both."""
+    from posemon_otel.state import journals_folder
+
+    try:
+        folder = journals_folder(chosen)
+    except RuntimeError:
+        return  # said already
+    existing = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    try:
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"x")
+            file.flush()
+            ahead = os.fstat(file.fileno()).st_mtime - time.time()
+    except OSError:
+        return  # it cannot be written, which is said already
+    if abs(ahead) > _CLOCKS_APART:
+        way = "ahead of" if ahead > 0 else "behind"
+        what = f"that of {existing} is {abs(ahead):.0f} s {way} this machine's"
+        yield Finding("clock", BAD, what, "have both set by NTP, or put the journal on a local disk")
+    else:
+        yield Finding("clock", GOOD, "the file system's and this machine's agree")
 
 
 def journal(chosen: Settings) -> Iterator[Finding]:

@@ -1,11 +1,15 @@
 """Commands are found by name and imported when they are called; whatever goes wrong is one line on stderr."""
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
+from posemon_otel.faults import logger
 from posemon_otel.version import __version__
 
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
@@ -20,6 +24,17 @@ class Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print it in one line."""
         click.echo(f"posemon: {_one_line(self.message)}", file=file, err=True)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Within the block delivery logs no warnings of its own: the command says in one line what they would say."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class LazyGroup(click.Group):
@@ -62,7 +77,9 @@ class LazyGroup(click.Group):
         "token": ("posemon_otel.cli.serve:token", "A token for the admin app, alone on its line."),
         "doctor": ("posemon_otel.cli.doctor:doctor", "What is configured, reachable and instrumented."),
         "db": ("posemon_otel.cli.database:db", "Our own database: upgrade, check."),
-        "journal": ("posemon_otel.cli.journal:journal", "What waits in the journals to be delivered."),
+        "where": ("posemon_otel.cli.where:where", "What became of a trace: recorded, shipped, acknowledged, rejected."),
+        "journal": ("posemon_otel.cli.journal:journal", "The journals: status, flush, inspect, replay."),
+        "ship": ("posemon_otel.cli.ship:ship", "Delivery as a process of its own, in the workers' place."),
         "generate": ("posemon_otel.cli.generate:generate", "The tables of MONITORING.md from the one source."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from posemon_otel.delivery import wire
 from posemon_otel.entries import Finish
-from posemon_otel.journal import Journal, journals
+from posemon_otel.journal import Journal, Mark, Position, journals
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
 
@@ -58,7 +58,7 @@ def backlogs(folder: Path) -> list[Backlog]:
         folder: As ``state.journals_folder`` tells.
     """
     found = []
-    for journal in _journals(folder):
+    for journal in every_journal(folder):
         try:
             found.append(_backlog(journal))
         except OSError:
@@ -75,27 +75,50 @@ def generation_spans(folder: Path, generation_id: str) -> list[Finish]:
     """
     by_trace: dict[bytes, list[Finish]] = {}
     wanted: set[bytes] = set()
-    for finish in _finishes(_journals(folder)):
+    for finish in _finishes(every_journal(folder)):
         by_trace.setdefault(finish.trace_id, []).append(finish)
         if finish.kind == o.GENERATION.key and finish.attributes.get(a.GENERATION_ID) == generation_id:
             wanted.add(finish.trace_id)
     return [finish for trace_id in sorted(wanted) for finish in by_trace[trace_id]]
 
 
-def _journals(folder: Path) -> Iterator[Journal]:
-    try:
-        services = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError:
-        return
-    for service in services:
+def every_journal(folder: Path) -> Iterator[Journal]:
+    """The journals of every service that this user can read, oldest writer of each first.
+
+    Args:
+        folder: As ``state.journals_folder`` tells.
+    """
+    for service in services(folder):
         yield from journals(service)
 
 
-def _backlog(journal: Journal) -> Backlog:
+def services(folder: Path) -> list[Path]:
+    """The folders in which services may have journals.
+
+    Args:
+        folder: As ``state.journals_folder`` tells.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def service_of(journal: Journal) -> str:
+    """``service.name`` of the process that wrote a journal."""
     resource: dict[str, Any] = journal.head.get("resource", {})
+    return str(resource.get("service.name", journal.folder.parent.name))
+
+
+def behind(mark: Mark, at: Position) -> bool:
+    """Whether a consumer with this mark is done with the entry at a place."""
+    return at < mark.low or mark.skip(at) > at
+
+
+def _backlog(journal: Journal) -> Backlog:
     dropped = journal.dropped
     return Backlog(
-        str(resource.get("service.name", journal.folder.parent.name)),
+        service_of(journal),
         journal.folder,
         journal.alive,
         sum(segment.size for segment in journal.segments()),
@@ -107,19 +130,9 @@ def _waiting(journal: Journal, consumer: str, dropped: int) -> Waiting:
     lag = journal.lag(consumer)
     seconds = None
     if lag.oldest is not None:
-        moment = _moment(*lag.oldest)
+        moment = wire.moment(*lag.oldest)
         seconds = None if moment is None else max(0.0, time.time() - moment / 1e9)
     return Waiting(consumer, lag.bytes, seconds, dropped)
-
-
-def _moment(tag: int, payload: bytes) -> int | None:
-    """When an entry was written, in nanoseconds since 1970."""
-    entry = _decoded(tag, payload)
-    for name in ("end", "time", "start"):
-        moment = getattr(entry, name, None)
-        if moment is not None:
-            return int(moment)
-    return None
 
 
 def _finishes(found: Iterable[Journal]) -> Iterator[Finish]:
@@ -127,14 +140,15 @@ def _finishes(found: Iterable[Journal]) -> Iterator[Finish]:
         try:
             for _, tag, payload in journal.entries():
                 if tag == wire.FINISH:
-                    finish = _decoded(tag, payload)
+                    finish = decoded(tag, payload)
                     if finish is not None:
                         yield finish
         except OSError:
             continue  # its owner has just removed it
 
 
-def _decoded(tag: int, payload: bytes) -> Any:
+def decoded(tag: int, payload: bytes) -> Any:
+    """An entry; ``None`` for one that this version cannot read."""
     import msgspec
 
     if tag not in wire.TYPES:
