@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from opentelemetry import context as otel_context
 
-from posemon_otel import _logging, operation, redaction
+from posemon_otel import _logging, errors, operation, redaction
 from posemon_otel._pose import Pose, whole
 from posemon_otel.entries import Attributes, Error
 from posemon_otel.faults import fault
@@ -208,7 +208,7 @@ class Generation:
         if error is not None:
             timed_out = error.type == e.ErrorType.TIMEOUT_ERROR
             running.fail(error, o.TIMEOUT if timed_out else o.ERROR)
-        running.terminal = status != o.FAILED or running.last_attempt
+        running.terminal = status != o.FAILED or running.last_attempt or errors.unrecoverable(exc)
         self._status = status
         running.facts.update(self._facts(status if running.terminal else o.PROCESSING))
         if self.poses_completed:

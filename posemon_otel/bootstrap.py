@@ -49,7 +49,11 @@ class Handle:
         Returns:
             Whether the receivers have acknowledged it all.
         """
-        return True if self.pipeline is None else self.pipeline.force_flush(timeout)
+        try:
+            return True if self.pipeline is None else self.pipeline.force_flush(timeout)
+        except Exception as exc:
+            fault("flushing", exc)
+            return False
 
     def shutdown(self, timeout: float | None = None) -> bool:
         """Delivers what it can, then switches everything off. The rest stays in the journal: the next start sends it.
@@ -186,7 +190,7 @@ def _make_pipeline(chosen: Settings, parts: dict[str, Any]) -> "tuple[Pipeline, 
     unset = isinstance(present, trace.ProxyTracerProvider)
     off = chosen[settings.JOURNAL] == "off"
     # Ours is there where an earlier handle was shut down, for OpenTelemetry sets a global provider once and for all.
-    again = isinstance(present, TracerProvider) and present.on_end_sink is None
+    again = isinstance(present, TracerProvider)
     direct = off or not (unset or again)
     if off and unset:
         stock_parts = {name: parts.pop(name) for name in _OF_METRICS if name in parts}
@@ -260,7 +264,7 @@ def _shut_down(ending: Handle, timeout: float | None) -> bool:
         return True
     from posemon_otel import instrumentation, std_logging, thread_pools
 
-    delivered = ending.pipeline.shutdown(timeout)
+    delivered = _end(ending.pipeline, timeout)
     try:
         instrumentation.uninstrument()
         std_logging.detach()
@@ -270,7 +274,15 @@ def _shut_down(ending: Handle, timeout: float | None) -> bool:
     return delivered
 
 
+def _end(pipeline: "Pipeline", timeout: float | None) -> bool:
+    try:
+        return pipeline.shutdown(timeout)
+    except Exception as exc:
+        fault("ending the delivery", exc)
+        return False
+
+
 def _at_exit() -> None:
     ending = _handle
     if ending is not None and ending.pipeline is not None:
-        ending.pipeline.shutdown()
+        _end(ending.pipeline, None)

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from posemon_otel import redaction
 from posemon_otel.semconv import SCHEMA_URL, SCOPE
 from posemon_otel.version import __version__
 
@@ -72,6 +73,7 @@ class Start(NamedTuple):
     links: list[SpanLink]
     facts: dict[str, Any]
     attempt: int
+    last_attempt: bool = True
 
 
 class Finish(NamedTuple):
@@ -168,15 +170,26 @@ scopes: list[Scope] = []
 _scope_numbers: dict[tuple[str, str, str, str], int] = {}
 
 
+_MOST_SCOPES = 1000
+
+
 def scope_number(scope: Scope) -> int:
-    """The number of an instrumentation scope, the same for equal scopes as long as the process lives."""
-    key = (scope.name, scope.version, scope.schema_url, repr(scope.attributes) if scope.attributes else "")
+    """The number of an instrumentation scope, the same for equal scopes as long as the process lives.
+
+    Names come from other code, a logger's name for one: they are cleaned, and beyond a thousand they share one scope.
+    """
+    attributes = redaction.clean_attributes(scope.attributes) if scope.attributes else None
+    key = (scope.name, scope.version, scope.schema_url, repr(attributes) if attributes else "")
     number = _scope_numbers.get(key)
     if number is None:
-        scopes.append(scope)
+        if len(scopes) >= _MOST_SCOPES:
+            return _OVERFLOW_SCOPE
+        name, version, schema_url = (str(redaction.clean_value(part, free_text=True)) for part in scope[:3])
+        scopes.append(Scope(name, version, schema_url, attributes))
         # Two threads may both append: the dictionary decides, an unused duplicate in the list is harmless.
         number = _scope_numbers.setdefault(key, len(scopes) - 1)
     return number
 
 
 DEFAULT_SCOPE = scope_number(Scope(SCOPE))
+_OVERFLOW_SCOPE = scope_number(Scope(f"{SCOPE}.overflow"))

@@ -90,6 +90,11 @@ def classify(exc: BaseException, component: str | None = None) -> Classified:
         return Classified(kind or ErrorType.UNKNOWN_ERROR, e.UNKNOWN, o.ERROR)
 
 
+def unrecoverable(exc: BaseException | None) -> bool:
+    """Whether the application says that no retry is to follow: BullMQ's ``UnrecoverableError``, told by its name."""
+    return exc is not None and any(cls.__name__ == "UnrecoverableError" for cls in type(exc).__mro__)
+
+
 def classify_error(exc: BaseException, component: str | None = None) -> ErrorType:
     """The error type of an exception; see :func:`classify`. Never raises."""
     return classify(exc, component).type

@@ -168,6 +168,11 @@ class Operation:
         self._context = trace.set_span_in_context(self.span, made) if self._sink is not None else made
 
     @property
+    def sink(self) -> Sink | None:
+        """Where it goes: the process's sink when it began."""
+        return self._sink
+
+    @property
     def running(self) -> bool:
         """Whether it has not finished yet."""
         return self.end == 0

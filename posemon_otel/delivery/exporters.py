@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posemon_otel import settings
+from posemon_otel.delivery import forks
 from posemon_otel.settings import Settings
 
 _OTLP = {
@@ -114,11 +115,16 @@ def _file(signal: str, folder: Path) -> Any:
     return getattr(import_module(f"{package}.{module}"), name)(folder / f"{signal}.jsonl")
 
 
+_REMEMBERED = 20_000
+"""Records that a healthy exporter has taken while another refuses them, at most; beyond it they are given again."""
+
+
 class Tee:
-    """Several exporters of spans or logs as one: all must take a batch, else it is given to all again."""
+    """Several exporters of spans or logs as one: a batch that one has refused is given again, to that one alone."""
 
     def __init__(self, exporters: Sequence[Any]) -> None:
         self._exporters = exporters
+        self._taken: list[set[object]] = [set() for _ in exporters]
 
     @property
     def name(self) -> str:
@@ -126,12 +132,31 @@ class Tee:
         return ", ".join(type(exporter).__name__ for exporter in self._exporters)
 
     def export(self, batch: Sequence[Any]) -> Any:
-        results = [exporter.export(batch) for exporter in self._exporters]
-        return next((result for result in results if result.name != "SUCCESS"), results[-1])
+        refused: Any = None
+        for exporter, taken in zip(self._exporters, self._taken, strict=True):
+            new = [item for item in batch if _identity(item) not in taken]
+            answer = exporter.export(new) if new else None
+            if answer is not None and answer.name != "SUCCESS":
+                refused = answer
+            elif len(taken) < _REMEMBERED:
+                taken.update(map(_identity, new))
+        if refused is None:
+            for taken in self._taken:
+                taken.clear()
+        return refused
 
     def shutdown(self) -> None:
         for exporter in self._exporters:
             exporter.shutdown()
+
+
+def _identity(item: Any) -> object:
+    """What is the same of a span or log record when it is read from the journal again."""
+    context = getattr(item, "context", None)
+    if context is not None:
+        return context.span_id
+    record = item.log_record
+    return record.timestamp, record.span_id, record.body
 
 
 class Lazy:
@@ -149,7 +174,8 @@ class Lazy:
 
     def export(self, batch: Sequence[Any]) -> Any:
         if self._inner is None:
-            made = [make() for make in self._made_by]
+            with forks.held_off():
+                made = [make() for make in self._made_by]
             self._inner = made[0] if len(made) == 1 else Tee(made)
         return self._inner.export(batch)
 

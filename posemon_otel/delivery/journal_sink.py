@@ -14,6 +14,7 @@ from posemon_otel.delivery.span import Span
 from posemon_otel.entries import Event, Finish, Log, SpanLink, Start
 from posemon_otel.journal import Writer
 from posemon_otel.operation import Operation, describe
+from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
 
 LATE_START_NS = 250_000_000
@@ -23,6 +24,10 @@ OpenWriter = Callable[[Callable[[], Iterable[tuple[int, Any]]]], Writer]
 """Opens the process's journal; takes what a new segment begins with."""
 
 _SPAN_KINDS = tuple(trace.SpanKind)
+_FEW = 64
+_IDENTITY = frozenset(
+    (a.GENERATION_ID, a.USER_ID, a.POSE_ID, a.POSE_NAME, a.POSE_VARIATION, a.GENERATION_STATUS, a.OUTCOME)
+)
 
 
 class JournalSink:
@@ -66,6 +71,8 @@ class JournalSink:
         """Ends the operation's span, which brings it here by ``ended``; one that does not record is described."""
         span = operation.span
         if span.is_recording():
+            if len(operation.attributes) > _FEW:  # the oldest go first, and these tell what it was
+                span.set_attributes({key: operation.attributes[key] for key in _IDENTITY & operation.attributes.keys()})
             if operation.outcome in o.FAILED_OUTCOMES and operation.error is not None:
                 span.set_status(trace.Status(trace.StatusCode.ERROR, operation.error.message))
             span.end(operation.end)
@@ -83,8 +90,17 @@ class JournalSink:
     # What the provider calls ---------------------------------------------------------------------------------------
 
     def ended(self, span: Span) -> None:
-        """Appends an ended span, an operation's or another library's."""
-        self.finished(finish_of(span))
+        """Appends an ended span, an operation's or another library's.
+
+        An operation that began before a shutdown goes where it began, whoever the provider's sink is now.
+        """
+        begun_with = None if span.operation is None else span.operation.sink
+        (begun_with if isinstance(begun_with, JournalSink) else self).finished(finish_of(span))
+
+    def late(self, span: Span) -> None:
+        """Stands in for ``ended`` after a shutdown: takes what operations still end, and nothing else."""
+        if span.operation is not None:
+            self.ended(span)
 
     # What the direct sink calls -------------------------------------------------------------------------------------
 
@@ -101,6 +117,11 @@ class JournalSink:
 
     # What delivery calls -------------------------------------------------------------------------------------------
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is running whose end is still to be taken."""
+        return not self._open
+
     def open_operations(self, kind: str) -> int:
         """How many operations of a kind are running."""
         return sum(operation.kind.key == kind for operation in list(self._open.values()))
@@ -112,16 +133,15 @@ class JournalSink:
             if operation.start <= due and span_id not in self._started:
                 self._started.add(span_id)
                 self._append(wire.START, _start_of(operation), operation.scope)
-                if (
-                    span_id not in self._open
-                ):  # it ended meanwhile, and its finish stands before its start: readers cope
+                if span_id not in self._open:  # it ended meanwhile, its finish stands before its start: readers cope
                     self._started.discard(span_id)
 
     def prelude(self) -> Iterator[tuple[int, Any]]:
         """What a new segment begins with: the scopes, and the operations that are still open."""
-        self._scopes_written = len(entries.scopes)
-        for number, scope in enumerate(entries.scopes[: self._scopes_written]):
+        self._scopes_written = 0
+        for number, scope in enumerate(tuple(entries.scopes)):
             yield wire.SCOPE, wire.ScopeEntry(number, *scope)
+            self._scopes_written = number + 1
         for span_id, operation in list(self._open.items()):
             if span_id in self._started:
                 yield wire.START, _start_of(operation)
@@ -148,9 +168,9 @@ class JournalSink:
             if writer is None or writer.closed:
                 writer = self._writer = self._open_writer(self.prelude)
             if scope >= self._scopes_written:
-                known, self._scopes_written = self._scopes_written, len(entries.scopes)
-                for number in range(known, self._scopes_written):
+                for number in range(self._scopes_written, len(entries.scopes)):
                     writer.append(wire.SCOPE, wire.ScopeEntry(number, *entries.scopes[number]))
+                    self._scopes_written = max(self._scopes_written, number + 1)
             writer.append(tag, record)
         except OSError as exc:
             drops.count(_SIGNALS[tag], "journal_unwritable")
@@ -181,6 +201,7 @@ def _start_of(operation: Operation) -> Start:
         _links(operation),
         dict(operation.facts),
         operation.attempt,
+        operation.last_attempt,
     )
 
 

@@ -124,10 +124,14 @@ class OwnJournal:
                 self._lost[consumer] = entries
                 drops.count(consumer, "journal_full", new)
 
-    def close(self) -> None:
-        """Seals it and gives up the right to ship it: what is left goes out at the next start."""
+    def close(self, *, seal: bool) -> None:
+        """Gives up the right to ship it: what is left goes out at the next start.
+
+        Args:
+            seal: Whether nothing more is to come. Else it stays open, and nobody takes its operations for dead.
+        """
         with self._lock:
-            if self._writer is not None:
+            if self._writer is not None and seal:
                 self._writer.close()
             if self._journal is not None:
                 self._journal.release_ship()

@@ -1,13 +1,13 @@
 """Everything that one process needs to deliver: provider, sink, journal, shipper. ``bootstrap`` makes one."""
 
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from posemon_otel import faults, operation, settings
 from posemon_otel.delivery import drops, exporters
 from posemon_otel.delivery.direct import DirectSink
+from posemon_otel.delivery.errands import Errands
 from posemon_otel.delivery.happenings import Happenings
 from posemon_otel.delivery.journal_metrics import JournalMetrics, observe_processors
 from posemon_otel.delivery.journal_sink import JournalSink
@@ -84,6 +85,7 @@ class Pipeline:
         self._stock = tuple(stock)
         self._closed = False
         self._abandoned: list[Any] = []
+        self._errands = Errands()
         if makers is None:
             makers = {} if direct else {signal: exporters.makers(signal, chosen) for signal in exporters.SIGNALS}
         self._makers = makers
@@ -126,12 +128,9 @@ class Pipeline:
         before = [interval.exporter.delivered for interval in self._intervals]
         flushed: list[bool] = []
         # On a thread of its own: a hanging receiver must not hold the caller beyond its timeout.
-        thread = threading.Thread(
-            target=lambda: flushed.append(self._flush_providers(deadline)), name="posemon-flush", daemon=True
-        )
-        thread.start()
+        wait = self._errands.start(lambda: flushed.append(self._flush_providers(deadline)))
         delivered = self.shipper.flush(timeout)
-        thread.join(max(0.0, deadline - time.monotonic()))
+        wait(deadline - time.monotonic())
         counted = all(
             interval.exporter.delivered > old for interval, old in zip(self._intervals, before, strict=True)
         ) and (not self._intervals or self._replay.reached(goal))
@@ -154,11 +153,9 @@ class Pipeline:
         delivered = self.force_flush(budget * _FLUSH_SHARE)
         operation.use(None)
         if self.tracer_provider is not None:
-            self.tracer_provider.on_end_sink = None
-        ending = threading.Thread(target=self._end, args=(deadline,), name="posemon-shutdown", daemon=True)
-        ending.start()
-        ending.join(max(0.0, deadline - time.monotonic()))
-        self._journal.close()
+            self.tracer_provider.on_end_sink = self._journal_sink.late
+        self._errands.run(lambda: self._end(deadline), deadline - time.monotonic())
+        self._journal.close(seal=self._journal_sink.idle)
         return delivered
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -182,9 +179,16 @@ class Pipeline:
                 truly &= bool(reader.force_flush(left()))
             except Exception as exc:
                 faults.fault("flushing a metric reader", exc)
-        for provider in self._stock:
-            truly &= provider.force_flush(left())
+        for provider in self._stock or self._global_providers():
+            truly &= provider.force_flush(left()) is True
         return truly
+
+    def _global_providers(self) -> list[Any]:
+        """The application's own, behind the direct sink."""
+        if not self._direct:
+            return []
+        found = [trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()]
+        return [provider for provider in found if hasattr(provider, "force_flush")]
 
     def _end(self, deadline: float) -> None:
         def left() -> float:
@@ -261,6 +265,7 @@ class Pipeline:
         if self._closed:
             return
         leaving = self._intervals
+        self._errands = Errands()
         self._abandoned += [self.shipper, self._journal.journal(), *leaving]
         self._journal.forget_parent()
         self._journal_sink.forget_parent()

@@ -57,8 +57,15 @@ def to_readable(finish: Finish, resource: Resource, scopes: Mapping[int, Instrum
         else _STATUS[finish.status],
         finish.start,
         finish.end,
-        scopes.get(finish.scope),
+        _scope(scopes, finish.scope),
     )
+
+
+def _scope(scopes: Mapping[int, InstrumentationScope], number: int) -> InstrumentationScope | None:
+    try:
+        return scopes[number]  # not get: a mapping may look up what it has not seen yet
+    except KeyError:
+        return None
 
 
 def _state(header: str) -> trace_api.TraceState | None:
@@ -115,7 +122,7 @@ def to_log(log: Log, resource: Resource, scopes: Mapping[int, InstrumentationSco
         attributes=_attributes(log.attributes, 0),
         event_name=log.event_name or None,
     )
-    return ReadableLogRecord(record, resource, scopes.get(log.scope))
+    return ReadableLogRecord(record, resource, _scope(scopes, log.scope))
 
 
 def event_to_log(event: Event) -> Log:

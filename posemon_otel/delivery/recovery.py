@@ -77,5 +77,6 @@ def _interrupted(start: Start, end: int) -> Finish:
         (0, 0, 0),
         start.facts,
         start.attempt,
-        terminal=True,
+        # Where a retry follows, that one counts; the row says failed until it does.
+        terminal=start.last_attempt,
     )

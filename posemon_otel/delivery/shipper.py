@@ -90,7 +90,7 @@ class Shipper:
         root: Callable[[], Path],
         own: Callable[[], Journal | None],
         housekeeping: Callable[[], None],
-        recover: Callable[[Journal], None],
+        recover: Callable[[Journal], object],
         interval: float,
     ) -> None:
         """Makes a shipper; ``start`` starts its threads.

@@ -254,6 +254,9 @@ class Span(SpanView, trace_api.Span):
         Args:
             end_time: Nanoseconds since 1970; the start plus the monotonic duration where it is left out.
         """
+        if self.operation is not None and self.operation.running:
+            logger.warning("Calling end() on the span of a running operation; it ends with the operation.")
+            return
         try:
             del self._open  # of two threads that end it at the same moment, one fails here
         except AttributeError:
