@@ -1,17 +1,57 @@
-"""The consumer of rows: generations, poses and events become upserts in our own database."""
+"""The consumer of rows: generations, poses and events become upserts in our own database.
 
+A database that is away, slow or locked delays rows, and nothing else. A row that it will not take is found by halving:
+writing a batch again changes nothing, so the halves are simply written. It is set aside, and the others arrive.
+"""
+
+import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from posemon_otel import faults
-from posemon_otel.delivery import wire
+from posemon_otel.delivery import drops, quarantine, wire
 from posemon_otel.delivery.otlp import decode
-from posemon_otel.delivery.shipper import Entry
-from posemon_otel.entries import Event, Finish, Start
+from posemon_otel.delivery.rows import TAGS, row_of
+from posemon_otel.delivery.shipper import Entry, Outcome
 from posemon_otel.journal import Journal
-from posemon_otel.semconv import attributes as a
-from posemon_otel.semconv import operations as o
+
+_REFUSING_STATES = ("22", "23", "54", "P0")
+"""Classes of SQLSTATE that blame the row: its values, a constraint, a limit, a trigger's own word."""
+
+_REFUSING_ERRORS = ("DataError", "IntegrityError", "NotSupportedError")
+"""Their names where the driver tells no SQLSTATE."""
+
+_PATIENCE = 2
+_UNPROVEN = 3
+"""Rows that may be blamed one after another while the database takes no other: more are its own trouble."""
+
+
+class Blame(Enum):
+    """What an error says."""
+
+    DATABASE = "database"
+    """It is away, locked, full or not ours: later."""
+    ROW = "row"
+    """It lives, and will not have a row of the batch."""
+    UNKNOWN = "unknown"
+    """Either: whether a part of the batch goes through tells."""
+
+
+class _Row(NamedTuple):
+    number: int
+    kind: int
+    row: Any
+
+
+class _Refused(NamedTuple):
+    number: int
+    blame: Blame
+    why: str
+
+
+class _Away(Exception):  # noqa: N818 - it tells what became of the batch
+    pass
 
 
 class Records:
@@ -29,121 +69,146 @@ class Records:
         """
         self._connect = connect
         self._writer: Any = None
+        self._ever_written = False
+        self._refused_since = 0
         self.batch_entries = batch_entries
 
-    def deliver(self, journal: Journal, entries: Sequence[Entry]) -> bool:  # noqa: ARG002 - rows know no process
-        generations, poses, events = [], [], []
-        for tag, payload in entries:
-            if tag not in (wire.START, wire.FINISH, wire.EVENT):
-                continue
-            entry = decode(tag, payload, self.name)
-            if entry is None:
-                continue
-            if tag == wire.EVENT:
-                events.append(_event(entry))
-            elif entry.kind == o.GENERATION.key:
-                generations.append(_started(entry) if tag == wire.START else _generation(entry))
-            elif entry.kind == o.RENDER.key and tag == wire.FINISH and a.GENERATION_ID in entry.attributes:
-                poses.append(_pose(entry))
-        if not (generations or poses or events):
-            return True
+    def deliver(self, journal: Journal, entries: Sequence[Entry]) -> Outcome:
+        rows, refused = self._rows(entries)
+        written = 0
         try:
-            if self._writer is None:
-                self._writer = self._connect()
-            self._writer.write(generations, poses, events)
-        except Exception as exc:
-            self._writer = None
-            if faults.logger.isEnabledFor(10):
-                faults.logger.debug("rows could not be written: %s", exc)
-            return False
-        return True
+            if rows:
+                written = self._write(rows, refused)
+        except _Away as away:
+            self._forget_writer()
+            return Outcome(delivered=False, status=str(away))
+        if rows and not self._proven(written, refused):
+            return Outcome(delivered=False, status=refused[-1].why, stuck=True)
+        endpoint = "" if self._writer is None else self._writer.address
+        for one in refused:
+            self._set_aside(journal, entries[one.number], endpoint, one.why)
+        rejected = tuple((one.number, one.why) for one in refused)
+        return Outcome(delivered=True, endpoint=endpoint, status="written" if written else "", rejected=rejected)
+
+    def _proven(self, written: int, refused: Sequence[_Refused]) -> bool:
+        """Whether the database lives, so that what it refused may be set aside."""
+        if written:
+            self._ever_written, self._refused_since = True, 0
+            return True
+        self._refused_since += len(refused)
+        certain = all(one.blame is Blame.ROW for one in refused)
+        return certain and self._ever_written and self._refused_since <= _UNPROVEN
 
     def close(self) -> None:
-        """A transaction ends by the database's own timeouts; there is nothing to break off."""
+        """Gives up connections that are not in use; a transaction ends by the database's own timeouts."""
+        self._forget_writer()
+
+    def _forget_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _rows(self, entries: Sequence[Entry]) -> tuple[list[_Row], list[_Refused]]:
+        rows, refused = [], []
+        for number, (tag, payload) in enumerate(entries):
+            entry = decode(tag, payload, self.name) if tag in TAGS else None
+            if entry is None:
+                continue
+            try:
+                found = row_of(tag, entry)
+            except Exception as exc:
+                refused.append(_Refused(number, Blame.ROW, type(exc).__name__))
+            else:
+                if found is not None:
+                    rows.append(_Row(number, *found))
+        return rows, refused
+
+    def _write(self, rows: list[_Row], refused: list[_Refused]) -> int:
+        """Writes what the database takes, and adds what it does not take to ``refused``.
+
+        Returns:
+            How many rows went through.
+
+        Raises:
+            _Away: The database takes nothing now.
+        """
+        parts, written, failed = [rows], 0, 0
+        patience = _PATIENCE * len(rows).bit_length() + _PATIENCE
+        while parts:
+            part = parts.pop()
+            try:
+                self._transaction(part)
+            except Exception as exc:
+                blame, why = blame_of(exc), _first_line(exc)
+                if blame is Blame.DATABASE:
+                    raise _Away(why) from exc
+                failed += 1
+                if not written and failed > patience:
+                    raise _Away(why) from exc
+                if len(part) == 1:
+                    refused.append(_Refused(part[0].number, blame, why))
+                else:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+            else:
+                written += len(part)
+        return written
+
+    def _transaction(self, rows: Sequence[_Row]) -> None:
+        kinds: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        for row in rows:
+            kinds[row.kind].append(row.row)
+        if self._writer is None:
+            self._writer = self._connect()
+        self._writer.write(*kinds)
+
+    def _set_aside(self, journal: Journal, entry: Entry, endpoint: str, why: str) -> None:
+        tag, payload = entry
+        drops.count(self.name, "rejected")
+        drops.say_once(
+            f"{endpoint or 'the database'} takes other rows but not some ({why}): they are set aside in"
+            f" {quarantine.path(journal.folder, self.name)} and counted as dropped"
+        )
+        found = wire.decoder(tag).decode(payload)
+        try:
+            quarantine.add(
+                journal.folder,
+                self.name,
+                quarantine.Quarantined(
+                    time.time_ns(),
+                    endpoint,
+                    why,
+                    found.name,
+                    found.trace_id.hex(),
+                    f"{found.span_id:016x}" if found.span_id else "",
+                    tag,
+                    len(payload),
+                    bytes(payload),
+                ),
+            )
+        except OSError as exc:
+            drops.say_once(f"what was refused could not be set aside in {journal.folder}: {exc.strerror or exc}")
+            faults.logger.debug("setting a row aside", exc_info=exc)
 
 
-def _time(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+def blame_of(error: BaseException) -> Blame:
+    """Whether the database or a row is to blame for an error of ``RecordWriter.write``."""
+    from posemon_otel.records import DatabaseError
+
+    if not isinstance(error, DatabaseError):
+        return Blame.UNKNOWN  # a value that the driver cannot even send
+    cause = getattr(error.__cause__, "orig", None)
+    if cause is None:
+        return Blame.DATABASE
+    state = getattr(cause, "sqlstate", None)
+    if state is not None:
+        return Blame.ROW if state.startswith(_REFUSING_STATES) else Blame.DATABASE
+    names = {kind.__name__ for kind in type(cause).__mro__}
+    if names.intersection(_REFUSING_ERRORS):
+        return Blame.ROW
+    return Blame.DATABASE if "OperationalError" in names else Blame.UNKNOWN
 
 
-def _started(start: Start) -> Any:
-    from posemon_otel.records import GenerationRow
-
-    own, facts = start.attributes, start.facts
-    return GenerationRow(
-        id=own[a.GENERATION_ID],
-        status=o.PROCESSING,
-        terminal=False,
-        user_id=own.get(a.USER_ID),
-        expected_poses=facts.get("expected_poses", own.get(a.EXPECTED_POSES)),
-        credits_charged=facts.get("credits_charged"),
-        started_at=_time(start.start),
-        attempt=start.attempt,
-        trace_id=start.trace_id.hex(),
-        model=own.get(a.GEN_AI_REQUEST_MODEL),
-        provider=own.get(a.GEN_AI_PROVIDER_NAME),
-    )
-
-
-def _generation(finish: Finish) -> Any:
-    from posemon_otel.records import GenerationRow
-
-    own, facts, error = finish.attributes, finish.facts, finish.error
-    interrupted = finish.outcome == o.INTERRUPTED
-    terminal = finish.terminal or interrupted
-    status = o.FAILED if interrupted else facts.get("status") or own.get(a.GENERATION_STATUS) or o.PROCESSING
-    return GenerationRow(
-        id=own[a.GENERATION_ID],
-        status=status if terminal else o.PROCESSING,
-        terminal=terminal,
-        user_id=own.get(a.USER_ID),
-        expected_poses=facts.get("expected_poses", own.get(a.EXPECTED_POSES)),
-        poses_completed=facts.get("poses_completed"),
-        poses_failed=facts.get("poses_failed"),
-        credits_charged=facts.get("credits_charged", own.get(a.CREDITS_CHARGED)),
-        credits_refunded=facts.get("credits_refunded", own.get(a.CREDITS_REFUNDED)),
-        error_type=error.type if error else None,
-        error_reason=error.reason if error else None,
-        error_message=error.message if error else "the process died" if interrupted else None,
-        started_at=_time(finish.start),
-        completed_at=_time(finish.end),
-        avg_generation_time=facts.get("avg_generation_time"),
-        total_processing_time=finish.seconds,
-        attempt=finish.attempt,
-        trace_id=finish.trace_id.hex(),
-        model=own.get(a.GEN_AI_REQUEST_MODEL) or facts.get("model"),
-        provider=own.get(a.GEN_AI_PROVIDER_NAME) or facts.get("provider"),
-        interrupted=interrupted,
-    )
-
-
-def _pose(finish: Finish) -> Any:
-    from posemon_otel.records import PoseRow, pose_row_id
-
-    own, facts, error = finish.attributes, finish.facts, finish.error
-    generation_id, variation = own[a.GENERATION_ID], own.get(a.POSE_VARIATION)
-    told_by = {"pose_id": own.get(a.POSE_ID), "name": own.get(a.POSE_NAME), "variation": variation}
-    return PoseRow(
-        id=pose_row_id(generation_id, int(facts.get("index", 0)), **told_by),
-        generation_id=generation_id,
-        status=o.COMPLETED if finish.outcome == o.OK else o.FAILED,
-        pose_library_id=own.get(a.POSE_ID),
-        name=own.get(a.POSE_NAME),
-        variation_key=variation,
-        error_type=error.type if error else None,
-        error_reason=error.reason if error else None,
-        error_message=error.message if error else None,
-        generation_time=finish.seconds,
-        seed=own.get(a.GEN_AI_REQUEST_SEED),
-        controlnet_weight=own.get(a.CONTROLNET_SCALE),
-        output_image_url=facts.get("output_image"),
-        thumbnail_url=facts.get("thumbnail"),
-        attempt=finish.attempt,
-        created_at=_time(finish.start),
-    )
-
-
-def _event(event: Event) -> Any:
-    from posemon_otel.records import EventRow
-
-    return EventRow(event.id, event.type, event.generation_id, event.user_id, _time(event.time), event.attributes)
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -26,6 +26,12 @@ __all__ = ["DatabaseError", "connect", "is_postgres", "ping", "reading", "writin
 QUERY_SECONDS = 30.0
 """How long one statement of a reader may take."""
 
+WRITE_SECONDS = 30.0
+"""How long one statement of a writer may take."""
+
+LOCK_SECONDS = CONNECT_SECONDS
+"""How long a writer waits for somebody else's lock."""
+
 _SETTING, _READ_ONLY, _ADDRESS = "posemon_setting", "posemon_read_only", "posemon_address"
 _WRITES = "posemon_writes"
 _PROGRESS_STEPS = 20_000
@@ -151,18 +157,30 @@ def reading(engine: Engine, *, seconds: float = QUERY_SECONDS) -> Iterator[Conne
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, *, seconds: float | None = WRITE_SECONDS) -> Iterator[Connection]:
     """One write transaction, committed at the end and rolled back when the block raises.
 
+    Args:
+        engine: From ``connect``.
+        seconds: How long one statement may take on PostgreSQL; ``None``: as long as it does, locks included.
+
     Raises:
-        DatabaseError: The database is away, read-only by our own rule, or a statement failed.
+        DatabaseError: The database is away, locked or slow, read-only by our own rule, or a statement failed.
     """
     if engine.get_execution_options().get(_READ_ONLY, False):
         raise DatabaseError(f"{_setting(engine)}: this database is the application's; posemon never writes into it")
-    with _translated(engine), engine.connect() as plain:
+    with _translated(engine, seconds or WRITE_SECONDS), engine.connect() as plain:
         connection = plain.execution_options(**{_WRITES: True})
         with connection.begin():
+            if is_postgres(engine) and seconds is not None:
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(LOCK_SECONDS * 1000)}")
             yield connection
+
+
+def address_of(engine: Engine) -> str:
+    """Where the database is, without credentials."""
+    return str(engine.get_execution_options().get(_ADDRESS, shown(engine.url)))
 
 
 def _setting(engine: Engine) -> str:
@@ -170,7 +188,7 @@ def _setting(engine: Engine) -> str:
 
 
 @contextmanager
-def _translated(engine: Engine, seconds: float = QUERY_SECONDS) -> Iterator[None]:
+def _translated(engine: Engine, seconds: float) -> Iterator[None]:
     try:
         yield
     except PoolTimeoutError:
@@ -183,9 +201,9 @@ def _message(engine: Engine, error: SQLAlchemyError, seconds: float) -> str:
     cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = str(cause).strip().splitlines()
     what = lines[0] if lines else type(cause).__name__
-    where = f"{_setting(engine)}: {engine.get_execution_options().get(_ADDRESS, shown(engine.url))}"
+    where = f"{_setting(engine)}: {address_of(engine)}"
     if "interrupted" in what or "statement timeout" in what:
-        return f"{where}: the query took longer than {seconds:g} s; ask for a shorter period"
+        return f"{where}: a statement took longer than {seconds:g} s; ask for a shorter period"
     if "file is not a database" in what:
         return f"{where}: expected an SQLite file, got something else; correct the path"
     if "unable to open database file" in what:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from posemon_otel.records import clean, merge
-from posemon_otel.records.database import DatabaseError, is_postgres, writing
+from posemon_otel.records.database import DatabaseError, address_of, is_postgres, writing
 from posemon_otel.records.migrations import state_of
 from posemon_otel.records.rows import EventRow, GenerationRow, PoseRow
 from posemon_otel.records.tables import (
@@ -60,6 +60,15 @@ class RecordWriter:
         """
         self._engine = engine
         self._checked = False
+
+    @property
+    def address(self) -> str:
+        """Where it writes, without credentials."""
+        return address_of(self._engine)
+
+    def close(self) -> None:
+        """Closes the connections that are not in use."""
+        self._engine.dispose()
 
     def write(
         self,

@@ -77,7 +77,7 @@ def upgrade(engine: Engine) -> SchemaState:
     Raises:
         DatabaseError: The database cannot be written, or is not ours.
     """
-    with writing(engine) as connection:
+    with writing(engine, seconds=None) as connection:
         if is_postgres(connection):
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = state_of(connection)
