@@ -18,6 +18,8 @@ from opentelemetry import metrics, trace
 
 STOCK, POSEMON = "stock", "posemon"
 NEXT_START = "next start"
+BRIEF = "FAULTS_BRIEF"
+"""Environment variable that cuts a scenario short, for tests."""
 
 
 class Run:
@@ -35,6 +37,11 @@ class Run:
         self._ended = os.open(folder / "ended", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._count = 0
         self._lock = threading.Lock()
+
+    @property
+    def brief(self) -> bool:
+        """Whether the scenario is cut short, for a test."""
+        return os.environ.get(BRIEF) == "1"
 
     @property
     def tracer(self) -> trace.Tracer:
@@ -58,10 +65,12 @@ class Run:
         with self._lock:
             self._count += 1
             number = self._count
-        with self.tracer.start_as_current_span(name or f"item {number}") as span:
-            for key, value in attributes.items():
-                span.set_attribute(key.replace("__", "."), value)
-        self.ended()
+        try:
+            with self.tracer.start_as_current_span(name or f"item {number}") as span:
+                for key, value in attributes.items():
+                    span.set_attribute(key, value)
+        finally:
+            self.ended()
 
     def items(self, count: int, pause: float = 0.0) -> None:
         """Makes ``count`` spans, ``pause`` seconds apart."""
@@ -146,6 +155,7 @@ def _stock() -> list[Any]:
 def main() -> None:
     name, mode, folder = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.basicConfig()
     run = Run(mode, Path(folder))
     if name == NEXT_START:
         run.set_up()
@@ -154,7 +164,7 @@ def main() -> None:
     from tests.faults.table import BY_KEY
 
     try:
-        BY_KEY[name].script(run)
+        BY_KEY[name](brief=run.brief).script(run)
     finally:
         run.tell(left=time.monotonic())
 

@@ -2,16 +2,16 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.faults.backend import Backend, Behaviour, accepts
-from tests.faults.child import NEXT_START, POSEMON, Run
+from tests.faults.child import BRIEF, NEXT_START, POSEMON, Run
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE = {True: 30.0, False: 120.0}
@@ -61,6 +61,11 @@ class Scenario:
     def own_test(self) -> str:
         return f"tests/real/test_faults.py::test_is_survived[{self.key}]"
 
+    @classmethod
+    def impossible(cls) -> str:
+        """Why this machine cannot provoke the fault; empty where it can."""
+        return ""
+
     def behaviour(self) -> Behaviour:
         """How the backend behaves at first."""
         return accepts
@@ -75,6 +80,10 @@ class Scenario:
 
     def drive(self, backend: Backend, process: "subprocess.Popen[str]") -> None:
         """What happens outside of the process meanwhile."""
+
+    def complete(self, backend: Backend, ended: int) -> bool:
+        """Whether everything has arrived that the next start of the service is to send."""
+        return len({span.span_id for _, _, span in backend.spans() if span.name.startswith("item")}) >= ended
 
     def look(self, backend: Backend, folder: Path, measured: Measured) -> dict[str, Any]:
         """More facts, from what the backend has."""
@@ -106,6 +115,7 @@ def measure(scenario: Scenario, mode: str) -> Measured:
             "PYTHONPATH": str(ROOT),
             "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url,
             "POSEMON_JOURNAL_DIR": str(folder / "journal"),
+            BRIEF: str(int(scenario.brief)),
             **scenario.environ,
         }
         environ |= scenario.prepare(folder, stack)
@@ -114,7 +124,7 @@ def measure(scenario: Scenario, mode: str) -> Measured:
         measured = Measured(ended=0, arrived=0)
         with (folder / "stderr").open("w+") as errors:
             process = _start(scenario.key, mode, folder, environ, errors)
-            stack.callback(process.kill)
+            stack.callback(_end, process)
             scenario.drive(backend, process)
             code = process.wait(_PATIENCE[mode == POSEMON])
             measured["code"] = code
@@ -131,7 +141,7 @@ def measure(scenario: Scenario, mode: str) -> Measured:
             if not scenario.listening and backend._server is None:
                 backend.up()
             backend.behave(accepts)
-            _start_again(mode, folder, environ, backend, measured["ended"])
+            _start_again(mode, folder, environ, lambda: scenario.complete(backend, measured["ended"]))
         ids = [span.span_id for _, _, span in backend.spans() if span.name.startswith("item")]
         measured["arrived"], measured["twice"] = len(set(ids)), len(ids) - len(set(ids))
         measured.update(scenario.look(backend, folder, measured))
@@ -149,25 +159,25 @@ def _start(name: str, mode: str, folder: Path, environ: dict[str, str], errors: 
     )
 
 
-def _start_again(mode: str, folder: Path, environ: dict[str, str], backend: Backend, ended: int) -> None:
+def _start_again(mode: str, folder: Path, environ: dict[str, str], complete: Callable[[], bool]) -> None:
     """The next start of the service, which lives until what is missing has come, or a while."""
     process = _start(NEXT_START, mode, folder, environ, subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + (15 if mode == POSEMON else 3)
-        while time.monotonic() < deadline and not _complete(backend, ended):
+        while time.monotonic() < deadline and not complete():
             time.sleep(0.1)
-        if mode == POSEMON:
-            time.sleep(0.5)  # what was open is reported behind what had ended
         assert process.stdin is not None
         process.stdin.close()
         process.wait(20)
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
 
 
-def _complete(backend: Backend, ended: int) -> bool:
-    return len({span.span_id for _, _, span in backend.spans() if span.name.startswith("item")}) >= ended
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def wait_for(process: "subprocess.Popen[str]", seconds: float) -> None:
@@ -179,7 +189,3 @@ def wait_for(process: "subprocess.Popen[str]", seconds: float) -> None:
 def plainly(seconds: float) -> str:
     """Seconds for people."""
     return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0

@@ -7,7 +7,7 @@ from tests.faults.child import POSEMON, STOCK
 from tests.faults.scenario import Scenario
 
 ALL: tuple[type[Scenario], ...] = (*outages.SCENARIOS, *deaths.SCENARIOS, *values.SCENARIOS, *code.SCENARIOS)
-BY_KEY: dict[str, Scenario] = {one.key: one() for one in ALL}
+BY_KEY: dict[str, type[Scenario]] = {one.key: one for one in ALL}
 
 _TEXT = """# Faults, measured
 
