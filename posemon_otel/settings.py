@@ -304,6 +304,8 @@ def _shown(value: Any) -> str:
     """A wrong value for a message: short, on one line, without what may be credentials."""
     try:
         shown = str(value).rpartition("@")[2]
+        if "/" in shown:  # an address, whose query may hold a key
+            shown = shown.partition("?")[0]
     except Exception:  # it cannot be printed, which is what is wrong with it
         return f"an object of {type(value).__name__}"
     return repr(shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + "...")

@@ -238,3 +238,18 @@ def test_a_wrong_environment_breaks_no_import():
         timeout=60,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "2", "")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http//me:hunter2@collector:4318",
+        "collector:4318/v1?api-key=hunter2",
+        "ftp://me:hunter2@collector/v1?key=hunter2",
+        "//me:hunt@hunter2@collector",
+    ],
+)
+def test_a_wrong_address_is_told_of_without_its_credentials(value):
+    (problem,) = read({"OTEL_EXPORTER_OTLP_ENDPOINT": value}).problems
+    assert "hunt" not in problem
+    assert "collector" in problem

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from posemon_otel import settings
+from posemon_otel import redaction, settings
 from posemon_otel.settings import Setting, Settings
 
 GOOD, OFF, BAD = "good", "off", "bad"
@@ -66,7 +66,7 @@ def doctor(*, as_json: bool) -> int:
 
 
 def shown(setting: Setting[object], chosen: Settings) -> str:
-    """A setting's value as people may see it: of a secret only whether there is one.
+    """A setting's value as people may see it: of a secret only whether there is one, an address without credentials.
 
     Args:
         setting: The setting.
@@ -75,9 +75,10 @@ def shown(setting: Setting[object], chosen: Settings) -> str:
     value = chosen[setting]
     if setting.secret:
         return "(set)" if value else ""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    texts = [str(part) for part in value] if isinstance(value, tuple) else [str(value)]
+    return ",".join(redaction.clean_url(text) if "://" in text else text for text in texts)
 
 
 def _problems(chosen: Settings) -> Iterator[Finding]:

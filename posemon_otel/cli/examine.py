@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from posemon_otel import settings
+from posemon_otel import redaction, settings
 from posemon_otel.cli.doctor import BAD, GOOD, OFF, Finding
 from posemon_otel.cli.groups import hushed
 from posemon_otel.settings import Setting, Settings
@@ -80,13 +80,13 @@ def _exporter(signal: str, name: str, chosen: Settings, own: Setting[str], own_p
         return Finding(signal, GOOD, f"exported by {name}{where}")
     protocol = chosen[own_protocol] or chosen[settings.OTLP_PROTOCOL]
     configured = chosen[own] or chosen[settings.OTLP_ENDPOINT]
-    address = urlsplit(configured or f"http://localhost:{_PORTS[protocol]}")
-    host = address.hostname or "localhost"
+    address = redaction.clean_url(configured) if configured else f"http://localhost:{_PORTS[protocol]}"
     try:
-        port = address.port or (443 if address.scheme == "https" else 80)
+        parts = urlsplit(address)
+        host, port = parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((host, port), _CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        what = f"{protocol} to {host}:{address.netloc.rpartition(':')[2]}: {_why(error)}; it stays in the journal"
+        what = f"{protocol} to {address.partition('://')[2]}: {_why(error)}; it stays in the journal"
         variable = settings.OTLP_ENDPOINT.variables[0]
         if configured:
             return Finding(signal, BAD, what, f"start a collector there or correct {variable}")
