@@ -5,6 +5,7 @@ long as it drips. Here an answer ends the export, and a request ends at its dead
 """
 
 import contextlib
+import netrc  # noqa: F401 - else requests imports it in a request, see `forks`
 import os
 import socket
 import time
@@ -53,6 +54,8 @@ class Session(requests.Session):
         endpoint = answers.place(str(url))
         self._deadline = deadline = time.monotonic() + timeout
         self._aborted = False
+        if isinstance(self.verify, str):  # else REQUESTS_CA_BUNDLE would win over OTEL_EXPORTER_OTLP_CERTIFICATE
+            more.setdefault("verify", self.verify)
         try:
             try:
                 response, body = self._ask(method, url, timeout, more)

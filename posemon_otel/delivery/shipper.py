@@ -112,6 +112,7 @@ class Shipper:
         self._starting = threading.Lock()
         self._pace = Pace(interval)
         self._failing: set[str] = set()
+        self._failed: dict[str, int] = {}
         self._adopted: dict[Path, Journal] = {}
         self._adopting = threading.Lock()
 
@@ -131,12 +132,13 @@ class Shipper:
         for thread in self._threads:
             thread.start()
 
-    def flush(self, timeout: float, consumers: Iterable[str] | None = None) -> bool:
+    def flush(self, timeout: float, consumers: Iterable[str] | None = None, *, last: bool = False) -> bool:
         """Waits until everything appended before the call is acknowledged.
 
         Args:
             timeout: Seconds.
             consumers: Names of those that are waited for; all where left out.
+            last: Whether the process ends: once everybody who is behind has tried and failed, nobody is waited for.
 
         Returns:
             Whether the other sides have acknowledged it all.
@@ -148,9 +150,14 @@ class Shipper:
         target = next(reversed(own.segments()), None)
         if target is None:  # somebody has removed it
             return False
-        return self._pace.flush(
-            lambda: all(_mark(own, name).passed(target.number, target.size) for name in names), timeout
-        )
+
+        def behind() -> list[str]:
+            return [name for name in names if not _mark(own, name).passed(target.number, target.size)]
+
+        def hopeless(number: int) -> bool:
+            return all(self._failed.get(name, 0) >= number for name in behind())
+
+        return self._pace.flush(lambda: not behind(), timeout, hopeless if last else None)
 
     def stop(self, timeout: float) -> None:
         """Stops the threads within ``timeout`` seconds. One that hangs is left behind; its entries stay."""
@@ -185,6 +192,7 @@ class Shipper:
             flushes = self._pace.flushes
             progressed, failure = self._round(consumer, rounds)
             if failure is not None:
+                self._failed[consumer.name] = flushes
                 pause = _FIRST_PAUSE if progressed else pause
                 jittered = pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 rested = self._pace.rest(flushes, jittered, failure.retry_after)
