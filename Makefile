@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint lock bench clean
+.PHONY: help setup demo test check lint lock bench torture clean
 help: ## what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,6 +40,9 @@ format: setup ## mend formatting and what ruff can mend
 
 bench: setup ## figures, side by side with the SDK
 	$(BIN)/python -m tests.benchmarks
+
+torture: setup ## a thousand workers killed at random moments: nothing may be missing
+	$(BIN)/python -m tests.torture --json docs/torture.json $(ARGS)
 
 lock: $(BIN)/uv ## resolve the versions anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --all-extras --group dev pyproject.toml -o $(LOCK) $(ARGS)
