@@ -47,17 +47,24 @@ class Pace:
         with self._changed:
             self._changed.notify_all()
 
-    def flush(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Has everybody work until ``done()`` or for ``timeout`` seconds; returns whether it is done."""
+    def flush(self, done: Callable[[], bool], timeout: float, hopeless: Callable[[int], bool] | None = None) -> bool:
+        """Has everybody work until ``done()`` or for ``timeout`` seconds; returns whether it is done.
+
+        Args:
+            done: Whether it is.
+            timeout: Seconds.
+            hopeless: Given this flush's number, whether waiting on is in vain.
+        """
         deadline = time.monotonic() + timeout
         with self._changed:
             self._flushing += 1
             self.flushes += 1
+            number = self.flushes
             self._changed.notify_all()
         try:
             while not done():
                 left = deadline - time.monotonic()
-                if left <= 0 or self.stopped:
+                if left <= 0 or self.stopped or (hopeless is not None and hopeless(number)):
                     return False
                 with self._changed:
                     self._changed.wait(min(left, _FLUSH_LOOK))
