@@ -74,8 +74,9 @@ class Instruments:
             self._add(m.ERRORS, 1, {key: own[key] for key in m.ERRORS.attributes if key in own}, context)
 
     def count(self, event: Event) -> None:
-        """Makes the point of an event."""
-        self._add(m.EVENTS, 1, {a.EVENT_TYPE: event.type}, _context(event.trace_id, event.span_id, event.flags))
+        """Makes the point of an event. A type that is free text, and not a name, is counted under one name."""
+        type_ = o.EVENT_PERSISTED if event.name == o.EVENT_PERSISTED else event.type
+        self._add(m.EVENTS, 1, {a.EVENT_TYPE: type_}, _context(event.trace_id, event.span_id, event.flags))
 
     def _add(self, metric: m.Metric, value: float, attributes: dict[str, Any], context: Context | None = None) -> None:
         self._watch_series(metric.name, attributes)

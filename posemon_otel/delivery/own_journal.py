@@ -1,6 +1,7 @@
 """This process's journal: where it lies, how it is opened, what becomes of it when the folder cannot be written."""
 
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -44,7 +45,7 @@ class OwnJournal:
         self._opened = opened
         self._lock = threading.Lock()
         self._root: Path | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: Path | None = None
         self._writer: Writer | None = None
         self._journal: Journal | None = None
         self._lost: dict[str, int] = {}
@@ -58,8 +59,8 @@ class OwnJournal:
         """The folder in which the processes of this service keep their journals."""
         if self._root is None:
             if self._settings[settings.JOURNAL] == "off":
-                self._temporary = tempfile.TemporaryDirectory(prefix="posemon-")
-                self._root = Path(self._temporary.name) / "journal"
+                self._temporary = Path(tempfile.mkdtemp(prefix="posemon-"))
+                self._root = self._temporary / "journal"
             else:
                 self._root = journal_root(self._settings, str(self._resource().attributes.get("service.name", "")))
         return self._root
@@ -136,7 +137,7 @@ class OwnJournal:
             if self._journal is not None:
                 self._journal.release_ship()
             if self._temporary is not None:
-                self._temporary.cleanup()
+                shutil.rmtree(self._temporary, ignore_errors=True)
 
     def forget_parent(self) -> None:
         """In a forked child: the parent's journal is not ours."""

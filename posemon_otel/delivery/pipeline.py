@@ -37,6 +37,9 @@ from posemon_otel.version import __version__
 _FLUSH_SHARE = 0.8
 """Share of the exit's budget for a last delivery; the rest is for ending what hangs."""
 
+_HOPELESS_WAIT = 0.5
+"""Seconds that metrics still have at exit where spans and logs cannot be delivered."""
+
 Makers = Mapping[str, Sequence[Callable[[], Any]]]
 """What makes the exporters of each signal."""
 
@@ -114,11 +117,12 @@ class Pipeline:
             self._journal_metrics().observe(metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL))
         _after_fork(self)
 
-    def force_flush(self, timeout: float) -> bool:
+    def force_flush(self, timeout: float, *, last: bool = False) -> bool:
         """Delivers everything finished before the call.
 
         Args:
             timeout: Seconds.
+            last: Whether the process ends: then a receiver that has just failed is not waited for.
 
         Returns:
             Whether the receivers have acknowledged it all.
@@ -129,8 +133,8 @@ class Pipeline:
         flushed: list[bool] = []
         # On a thread of its own: a hanging receiver must not hold the caller beyond its timeout.
         wait = self._errands.start(lambda: flushed.append(self._flush_providers(deadline)))
-        delivered = self.shipper.flush(timeout)
-        wait(deadline - time.monotonic())
+        delivered = self.shipper.flush(timeout, last=last)
+        wait(deadline - time.monotonic() if delivered or not last else _HOPELESS_WAIT)
         counted = all(
             interval.exporter.delivered > old for interval, old in zip(self._intervals, before, strict=True)
         ) and (not self._intervals or self._replay.reached(goal))
@@ -150,7 +154,7 @@ class Pipeline:
         self._closed = True
         budget = self._settings[settings.EXIT_BUDGET] if budget is None else budget
         deadline = time.monotonic() + budget
-        delivered = self.force_flush(budget * _FLUSH_SHARE)
+        delivered = self.force_flush(budget * _FLUSH_SHARE, last=True)
         operation.use(None)
         if self.tracer_provider is not None:
             self.tracer_provider.on_end_sink = self._journal_sink.late

@@ -206,3 +206,31 @@ def test_a_configuration_file_that_is_wrong_costs_one_line(tmp_path):
         assert problem.startswith("OTEL_CONFIG_FILE: ")
         assert "missing.yaml" in problem
         handle.shutdown(5.0)
+
+
+def test_with_the_journal_off_a_forked_child_leaves_its_parent_alone(tmp_path):
+    from tests.delivery.test_pipeline import child
+    from tests.receiver import Receiver
+
+    body = """
+        heard = []
+        posemon.on_event(lambda item: heard.append(item.generation_id))
+        with posemon.generation("before"):
+            pass
+        assert handle.force_flush(10)
+        pid = os.fork()
+        if pid == 0:
+            with posemon.generation("child"):
+                pass
+            sys.exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        with posemon.generation("after"):
+            pass
+        assert handle.force_flush(10)
+        assert heard == ["before", "after"], heard
+    """
+    with Receiver() as receiver:
+        done = child(tmp_path, receiver.url, body, POSEMON_JOURNAL="off", TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert receiver.names().count("pose.generation") >= 2
+    assert [path.name for path in tmp_path.glob("posemon-*")] == []

@@ -170,6 +170,7 @@ def test_a_forked_child_has_a_journal_threads_and_counts_of_its_own(tmp_path):
         if pid == 0:
             with posemon.generation("child"):
                 pass
+            time.sleep(0.7)  # several intervals of the metrics: what is the parent's must not come out here
             ok = handle.force_flush(10)
             os._exit(0 if ok else 3)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -177,7 +178,7 @@ def test_a_forked_child_has_a_journal_threads_and_counts_of_its_own(tmp_path):
             pass
     """
     with Receiver() as receiver:
-        done = child(tmp_path, receiver.url, body)
+        done = child(tmp_path, receiver.url, body, OTEL_METRIC_EXPORT_INTERVAL="200")
         assert done.returncode == 0, done.stderr
     found = {attributes(s.attributes)["pose.generation.id"]: r["service.instance.id"] for r, _, s in receiver.spans()}
     assert set(found) == {"parent", "child", "parent again"}
