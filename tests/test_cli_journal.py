@@ -344,3 +344,16 @@ def test_replay_without_an_exporter(posemon, monkeypatch):
     code, out, err = posemon("journal", "replay")
     assert (code, out) == (1, "")
     assert "set OTEL_TRACES_EXPORTER, or name one with --to" in one_line(err)
+
+
+# ship ----------------------------------------------------------------------------------------------------------------
+
+
+def test_ship_with_nobody_to_deliver_to(posemon, monkeypatch):
+    for name in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{name}_EXPORTER", "none")
+    assert posemon("ship") == (
+        1,
+        "",
+        "posemon: there is nobody to deliver to: set OTEL_TRACES_EXPORTER or POSEMON_DATABASE_URL\n",
+    )

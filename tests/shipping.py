@@ -1,0 +1,114 @@
+"""Workers and `posemon ship` as processes, for tests that let them work together."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+
+from tests.receiver import attributes
+
+SECONDS = 30.0
+
+WORKER = """
+import os, sys
+import posemon_otel as posemon
+handle = posemon.configure(
+    "pose-worker", log_format="none", metrics_exporter="none", exit_budget=0.5, disabled_instrumentations=("*",)
+)
+held = []
+print("ready", flush=True)
+for line in sys.stdin:
+    command, _, name = line.strip().partition(" ")
+    if command == "make":
+        with posemon.generation(name):
+            pass
+    elif command == "open":
+        held.append(posemon.generation(name))
+        held[-1].__enter__()
+    elif command == "flush":
+        print(handle.force_flush(20.0), flush=True)
+        continue
+    elif command == "exporters":
+        print(*[module for module in sys.modules if module.startswith("opentelemetry.exporter")], flush=True)
+        continue
+    print("done", flush=True)
+"""
+
+
+class Process:
+    """A subprocess that is killed at the latest when its block ends."""
+
+    def __init__(self, arguments, environ):
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate(timeout=SECONDS)
+
+    def ask(self, line):
+        """Sends a line and returns the answer."""
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def says(self, pattern):
+        """Reads lines until one matches."""
+        for line in self.process.stdout:
+            if re.search(pattern, line):
+                return line.strip()
+        raise AssertionError(f"it ended without saying {pattern}: {self.process.stderr.read()}")
+
+    def end(self, number):
+        """Sends a signal; returns the exit code, what it wrote to stderr, and how long it took to end."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, err, time.monotonic() - begun
+
+
+@contextmanager
+def starting(folder):
+    """What starts workers and shippers that share a folder; they are killed at the latest when the block ends."""
+    with ExitStack() as stack:
+
+        def run(what, receiver, *arguments, **more):
+            environ = {
+                "PATH": os.environ.get("PATH", ""),
+                "POSEMON_JOURNAL_DIR": str(folder),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "POSEMON_SHIP_INTERVAL": "0.05",
+                **more,
+            }
+            if what == "worker":
+                made = stack.enter_context(Process(["-W", "error", "-c", WORKER], environ))
+                made.says("ready")
+                return made
+            arguments = ["-m", "posemon_otel.cli", "ship", *arguments]
+            return stack.enter_context(Process(arguments, environ))
+
+        yield run
+
+
+def arrived(receiver):
+    """The generations that have arrived."""
+    return {attributes(span.attributes)["pose.generation.id"] for _, _, span in receiver.spans()}
+
+
+def until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
