@@ -74,23 +74,7 @@ def configure(
     views: "Sequence[View]" = (),
     **arguments: Any,
 ) -> Handle:
-    """Sets up telemetry for this process and instruments the client libraries that are installed.
-
-    Calling it again returns the same handle. Where the application has set SDK providers of its own, or
-    ``OTEL_CONFIG_FILE`` names some, those are used.
-
-    Args:
-        service_name: ``service.name``; wins over ``OTEL_SERVICE_NAME``.
-        metric_readers: Readers of OpenTelemetry's SDK (Prometheus', in-memory, ...) that see the metrics too.
-        views: Views of the SDK: what metrics look like, for every reader and exporter.
-        **arguments: Settings by name (``posemon_otel.settings``); they win over the environment.
-
-    Returns:
-        A handle with ``force_flush`` and ``shutdown``.
-
-    Raises:
-        TypeError: An argument is no setting. Wrong values do not raise: the default stands in, and one line says so.
-    """
+    """What ``posemon_otel.configure`` does; it says what the arguments are."""
     chosen = Settings({"service_name": service_name, **arguments})
     with _lock:
         if _handle is not None:
@@ -131,35 +115,6 @@ def shutdown(timeout: float | None = None) -> bool:
 def handle() -> Handle | None:
     """The handle of ``configure``; ``None`` before it."""
     return _handle
-
-
-def instrument(*libraries: str) -> None:
-    """Instruments the named client libraries; all that are installed where none is named.
-
-    Args:
-        *libraries: ``huggingface_hub``, ``pillow``, ``bullmq`` ...
-
-    Raises:
-        ValueError: There is no such library.
-        ModuleNotFoundError: A library named here is not installed.
-    """
-    from posemon_otel import instrumentation
-
-    instrumentation.instrument(*libraries)
-
-
-def uninstrument(*libraries: str) -> None:
-    """Takes the instrumentation of the named libraries off; of all where none is named.
-
-    Args:
-        *libraries: As for ``instrument``.
-
-    Raises:
-        ValueError: There is no such library.
-    """
-    from posemon_otel import instrumentation
-
-    instrumentation.uninstrument(*libraries)
 
 
 def _set_up(chosen: Settings, parts: dict[str, Any]) -> Handle:

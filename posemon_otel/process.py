@@ -78,9 +78,9 @@ def instrument(*libraries: str) -> None:
         ValueError: There is no such library.
         ModuleNotFoundError: A library named here is not installed.
     """
-    from posemon_otel import bootstrap
+    from posemon_otel import instrumentation
 
-    bootstrap.instrument(*libraries)
+    instrumentation.instrument(*libraries)
 
 
 def uninstrument(*libraries: str) -> None:
@@ -92,6 +92,6 @@ def uninstrument(*libraries: str) -> None:
     Raises:
         ValueError: There is no such library.
     """
-    from posemon_otel import bootstrap
+    from posemon_otel import instrumentation
 
-    bootstrap.uninstrument(*libraries)
+    instrumentation.uninstrument(*libraries)

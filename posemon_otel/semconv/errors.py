@@ -115,6 +115,7 @@ def refundable(error_type: ErrorType, reason: str) -> bool:
     own = _BY_NAME[reason].refundable
     return error_type.refundable if own is None else own
 
+
 COMPONENTS_OF: dict[ErrorType, tuple[str, ...]] = {
     ErrorType.FLUX_API_ERROR: ("flux",),
     ErrorType.STORAGE_ERROR: ("storage",),
