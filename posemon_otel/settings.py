@@ -6,127 +6,23 @@ the default stands in, and ``Settings.problems`` holds one line that says what w
 """
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from posemon_otel._setting import Setting as Setting  # noqa: PLC0414 - others import it from here
+from posemon_otel._setting import address, choice, endpoint, flag, names, protocol, seconds, text, whole
+
+if TYPE_CHECKING:
+    from posemon_otel.otel_variables import Wrong
 
 T = TypeVar("T")
-
-
-class Setting(Generic[T]):
-    """One setting.
-
-    Attributes:
-        name: Keyword of ``configure``.
-        variables: Environment variables, the first that is set wins.
-        default: Value where nothing is set.
-        meaning: One line for the documentation.
-        expected: What a value looks like, for messages.
-        secret: Whether the value is shown only as set or not set.
-    """
-
-    __slots__ = ("default", "expected", "meaning", "name", "parse", "secret", "variables")
-
-    def __init__(
-        self,
-        name: str,
-        variables: str,
-        parse: Callable[[str], T],
-        default: T,
-        meaning: str,
-        *,
-        expected: str,
-        secret: bool = False,
-    ) -> None:
-        self.name = name
-        self.variables = tuple(variables.split())
-        self.parse = parse
-        self.default = default
-        self.meaning = meaning
-        self.expected = expected
-        self.secret = secret
-
-
-def _text(value: str) -> str:
-    return value.strip()
-
-
-def _flag(value: str) -> bool:
-    word = value.strip().lower()
-    if word in ("true", "1", "on", "yes"):
-        return True
-    if word in ("false", "0", "off", "no"):
-        return False
-    raise ValueError(value)
-
-
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        word = value.strip().lower()
-        if word not in choices:
-            raise ValueError(value)
-        return word
-
-    return parse
-
-
-def _at_least(kind: Callable[[str], Any], least: float, most: float = float("inf")) -> Callable[[str], Any]:
-    def parse(value: str) -> Any:
-        number = kind(value.strip())
-        if not least <= number <= most:  # also refuses nan
-            raise ValueError(value)
-        return number
-
-    return parse
-
-
-def _endpoint(value: str) -> str:
-    text = value.strip()
-    if not text.startswith(("http://", "https://")):
-        raise ValueError(value)
-    return text
-
-
-def text(
-    name: str, variables: str, default: str, meaning: str, *, expected: str = "text", secret: bool = False
-) -> Setting[str]:
-    return Setting(name, variables, _text, default, meaning, expected=expected, secret=secret)
-
-
-def flag(name: str, variables: str, default: bool, meaning: str) -> Setting[bool]:
-    return Setting(name, variables, _flag, default, meaning, expected="true or false")
-
-
-def choice(name: str, variables: str, default: str, meaning: str, *choices: str) -> Setting[str]:
-    return Setting(name, variables, _choice(*choices), default, meaning, expected="one of " + ", ".join(choices))
-
-
-def whole(
-    name: str, variables: str, default: int, meaning: str, least: int = 0, most: float = float("inf")
-) -> Setting[int]:
-    bounds = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
-    return Setting(name, variables, _at_least(int, least, most), default, meaning, expected=f"a whole number, {bounds}")
-
-
-def seconds(name: str, variables: str, default: float, meaning: str, least: float = 0.0) -> Setting[float]:
-    return Setting(name, variables, _at_least(float, least), default, meaning, expected=f"seconds, at least {least:g}")
-
-
-def endpoint(name: str, variables: str, meaning: str) -> Setting[str]:
-    return Setting(
-        name, variables, _endpoint, "", meaning, expected="an address with a scheme, like http://127.0.0.1:4318"
-    )
-
 
 MIB = 1024 * 1024
 
 SERVICE_NAME = text("service_name", "OTEL_SERVICE_NAME", "", "name of this service; `service.name` of the Resource")
 DISABLED = flag("disabled", "OTEL_SDK_DISABLED", False, "true switches everything off")
 DISABLED_INSTRUMENTATIONS: Setting[tuple[str, ...]] = Setting(
-    "disabled_instrumentations", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", _names, (),
+    "disabled_instrumentations", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", names, (),
     "libraries that are not instrumented, as `posemon_<library>` or `<library>`", expected="names separated by commas",
 )  # fmt: skip
 CONFIG_FILE = text(
@@ -140,33 +36,28 @@ TRACES_EXPORTER = text(
 )
 METRICS_EXPORTER = text("metrics_exporter", "OTEL_METRICS_EXPORTER", "otlp", "as for traces")
 LOGS_EXPORTER = text("logs_exporter", "OTEL_LOGS_EXPORTER", "otlp", "as for traces")
+JOURNAL_EXPORTER = text(
+    "journal_exporter",
+    "POSEMON_JOURNAL_EXPORTER",
+    "otlp",
+    "what the exporter `posemon_journal` of other SDKs delivers to, from the journal",
+)
+TRACES_SAMPLER = text(
+    "traces_sampler", "OTEL_TRACES_SAMPLER", "", "OpenTelemetry's sampler, or an installed one's name"
+)
+TRACES_SAMPLER_ARG = text("traces_sampler_arg", "OTEL_TRACES_SAMPLER_ARG", "", "its argument, like a ratio from 0 to 1")
+ID_GENERATOR = text("id_generator", "OTEL_PYTHON_ID_GENERATOR", "", "an installed id generator's name")
 OTLP_ENDPOINT = endpoint(
     "otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "where telemetry goes; unset means a collector on this machine"
 )
-OTLP_PROTOCOL = choice(
-    "otlp_protocol", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "how OTLP is spoken", "http/protobuf", "grpc"
+OTLP_PROTOCOL = protocol("otlp_protocol", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "how OTLP is spoken")
+OTLP_TRACES_PROTOCOL = protocol(
+    "otlp_traces_protocol", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "", "the same, for traces"
 )
-OTLP_TRACES_PROTOCOL = choice(
-    "otlp_traces_protocol",
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "",
-    "the same, for traces",
-    "",
-    "http/protobuf",
-    "grpc",
+OTLP_METRICS_PROTOCOL = protocol(
+    "otlp_metrics_protocol", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "", "the same, for metrics"
 )
-OTLP_METRICS_PROTOCOL = choice(
-    "otlp_metrics_protocol",
-    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-    "",
-    "the same, for metrics",
-    "",
-    "http/protobuf",
-    "grpc",
-)
-OTLP_LOGS_PROTOCOL = choice(
-    "otlp_logs_protocol", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "", "the same, for logs", "", "http/protobuf", "grpc"
-)
+OTLP_LOGS_PROTOCOL = protocol("otlp_logs_protocol", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "", "the same, for logs")
 OTLP_TRACES_ENDPOINT = endpoint(
     "otlp_traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "where traces go, path included"
 )
@@ -208,8 +99,18 @@ JOURNAL_CAP = whole(
 )
 JOURNAL_KEEP = whole("journal_keep", "POSEMON_JOURNAL_KEEP", 64 * MIB, "bytes of delivered segments kept for look-ups")
 SEGMENT_BYTES = whole("segment_bytes", "POSEMON_JOURNAL_SEGMENT", 8 * MIB, "bytes of one segment file", 4096)
-SHIP_INTERVAL = seconds("ship_interval", "POSEMON_SHIP_INTERVAL", 1.0, "pause between two deliveries", 0.01)
-SHIP_BATCH = whole("ship_batch", "POSEMON_SHIP_BATCH", 512, "spans or log records in one request", 1, 100_000)
+SHIP_INTERVAL = seconds(
+    "ship_interval", "POSEMON_SHIP_INTERVAL OTEL_BSP_SCHEDULE_DELAY", 1.0, "pause between two deliveries", 0.01
+)
+SHIP_INTERVAL.units = {"OTEL_BSP_SCHEDULE_DELAY": 0.001}
+SHIP_BATCH = whole(
+    "ship_batch",
+    "POSEMON_SHIP_BATCH OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    512,
+    "spans or log records in one request",
+    1,
+    100_000,
+)
 METRIC_INTERVAL = whole(
     "metric_interval", "OTEL_METRIC_EXPORT_INTERVAL", 60_000, "milliseconds between two metric exports", 10
 )
@@ -270,7 +171,7 @@ REDIS_URL = text("redis_url", "POSEMON_REDIS_URL REDIS_URL", "", "BullMQ's Redis
 QUEUE = text("queue", "POSEMON_QUEUE", "pose-generation", "BullMQ queue that the admin app watches")
 JWT_SECRET = text("jwt_secret", "JWT_SECRET", "", "key of the admins' tokens (HS256), at least 32 bytes", secret=True)
 JWKS_URL = Setting(
-    "jwks_url", "POSEMON_JWKS_URL", _endpoint, "", "keys of an identity provider whose RS256 and ES256 tokens are taken too",
+    "jwks_url", "POSEMON_JWKS_URL", address, "", "keys of an identity provider whose RS256 and ES256 tokens are taken too",
     expected="an address with a scheme, like https://id.example.com/jwks.json",
 )  # fmt: skip
 ADMIN_HOST = text("admin_host", "POSEMON_ADMIN_HOST", "127.0.0.1", "address that the admin app listens on")
@@ -280,7 +181,7 @@ ADMIN_PREFIX = text(
 )
 ADMIN_LOGIN = flag("admin_login", "POSEMON_ADMIN_LOGIN", True, "whether `posemon serve` offers POST /api/auth/login")
 TRUSTED_PROXIES: Setting[tuple[str, ...]] = Setting(
-    "trusted_proxies", "POSEMON_TRUSTED_PROXIES", _names, (),
+    "trusted_proxies", "POSEMON_TRUSTED_PROXIES", names, (),
     "addresses of proxies whose X-Forwarded-For is believed, for rate limits", expected="addresses separated by commas",
 )  # fmt: skip
 SHOW_USER_NAMES = flag(
@@ -289,7 +190,12 @@ SHOW_USER_NAMES = flag(
 
 ALL: tuple[Setting[Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Setting))
 _BY_NAME = {setting.name: setting for setting in ALL}
-_PREFIX = "POSEMON_"
+_PREFIX, _OTEL = "POSEMON_", "OTEL_"
+_BY_SIGNAL = (
+    (OTLP_TRACES_ENDPOINT, OTLP_TRACES_PROTOCOL),
+    (OTLP_METRICS_ENDPOINT, OTLP_METRICS_PROTOCOL),
+    (OTLP_LOGS_ENDPOINT, OTLP_LOGS_PROTOCOL),
+)
 _MOST_SHOWN = 80
 
 
@@ -330,6 +236,7 @@ class Settings:
 
     Attributes:
         problems: One line for each value that could not be used and each unknown ``POSEMON_*`` variable.
+        wrong: Variables that are OpenTelemetry's own and hold what it would raise on; ``use`` mends them.
     """
 
     def __init__(self, arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> None:
@@ -355,6 +262,25 @@ class Settings:
         self.problems += [
             _unknown(name, known) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known
         ]
+        for own, spoken in _BY_SIGNAL:
+            self._refuse_without_scheme(own, spoken)
+        self.wrong: list[Wrong] = []
+        if any(name.startswith(_OTEL) for name in environ):
+            from posemon_otel import otel_variables
+
+            self.wrong = otel_variables.wrong(environ, _shown)
+            self.problems += [one.line for one in self.wrong if one.name not in known]
+
+    def _refuse_without_scheme(self, own: Setting[str], spoken: Setting[str]) -> None:
+        """Over HTTP an endpoint needs a scheme, a signal's own and the shared one."""
+        if (self[spoken] or self[OTLP_PROTOCOL]) == "grpc":
+            return
+        for setting in (own, OTLP_ENDPOINT):
+            value, origin = self._values[setting.name]
+            if value and "://" not in value:
+                where = setting.name if origin == "argument" else origin
+                self.problems.append(f"{where}: expected {setting.expected}, got {_shown(value)}; using none")
+                self._values[setting.name] = Source(setting.default, "default")
 
     def _resolve(self, setting: Setting[Any], given: Mapping[str, Any], environ: Mapping[str, str]) -> Source:
         if setting.name in given:
@@ -365,12 +291,16 @@ class Settings:
         if origin == "default":
             return Source(setting.default, origin)
         try:
-            return Source(setting.parse(_as_text(value)), origin)
+            text = _as_text(value)
+            if origin in setting.units:
+                text = str(float(text) * setting.units[origin])
+            return Source(setting.parse(text), origin)
         except Exception:  # whatever an argument's own methods raise is a wrong value too
             shown = "a secret" if setting.secret else _shown(value)
             taken = "none" if setting.default in ("", ()) else repr(setting.default)
             where = setting.name if origin == "argument" else origin
-            self.problems.append(f"{where}: expected {setting.expected}, got {shown}; using {taken}")
+            unit = f" (it counts in {setting.units[origin]:g} s)" if origin in setting.units else ""
+            self.problems.append(f"{where}: expected {setting.expected}{unit}, got {shown}; using {taken}")
             return Source(setting.default, "default")
 
     def __getitem__(self, setting: Setting[T]) -> T:
@@ -394,6 +324,16 @@ def current() -> Settings:
 
 
 def use(settings: Settings | None) -> None:
-    """Makes ``settings`` the process's; ``None`` has them read again at the next use."""
+    """Makes ``settings`` the process's; ``None`` has them read again at the next use.
+
+    Of OpenTelemetry's own variables what its packages would raise on is taken out of the environment: they read it by
+    themselves, some of them at each log record.
+    """
     global _current
     _current = settings
+    for one in [] if settings is None else settings.wrong:
+        if os.environ.get(one.name) == one.value:
+            if one.instead:
+                os.environ[one.name] = one.instead
+            else:
+                del os.environ[one.name]

@@ -237,7 +237,7 @@ def test_a_wrong_environment_breaks_no_import():
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "2", "")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "3", "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from posemon_otel import settings
+from posemon_otel import otel_variables, settings
 from posemon_otel.artifacts import TABLES, BlockError, code, fill, stale, table
 from posemon_otel.cli.groups import Failure, posemon
 
@@ -43,6 +43,7 @@ def blocks() -> dict[str, str]:
     """
     return {
         **{name: make() for name, make in TABLES.items()},
+        "otel-variables": otel_variables_table(),
         "settings": settings_table(),
         "commands": commands_table(),
         "endpoints": endpoints_table(),
@@ -58,6 +59,14 @@ def settings_table() -> str:
         secret = " (secret)" if setting.secret else ""
         rows.append((code(*setting.variables), code(setting.name), code(shown), setting.meaning + secret))
     return table(("variable", "keyword of `configure`", "default", "meaning"), rows)
+
+
+def otel_variables_table() -> str:
+    """Every variable of OpenTelemetry's own and what becomes of it."""
+    rows = (
+        (code(one.name), one.treatment, one.how) for one in sorted(otel_variables.VARIABLES, key=lambda one: one.name)
+    )
+    return table(("variable", "it is", "how"), rows)
 
 
 def commands_table() -> str:
