@@ -5,6 +5,7 @@ single callback that sleeps would end every metric of the process.
 """
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk.metrics.export import MetricReader
 
+from posemon_otel import faults
 from posemon_otel.delivery import _private, drops
 from posemon_otel.semconv import SCOPE
 
@@ -95,8 +97,40 @@ class Meter(sdk.Meter):
         return super().create_observable_gauge(name, _patient(name, callbacks), unit, description)
 
 
+def pushes(reader: MetricReader) -> bool:
+    """Whether a reader has a flush of its own. Prometheus' is asked by others: flushed, it tells them all twice."""
+    return type(reader).force_flush is not MetricReader.force_flush
+
+
 class MeterProvider(sdk.MeterProvider):
     """The SDK's provider with such meters; those of posemon itself are the SDK's."""
+
+    def __init__(self, metric_readers: Sequence[MetricReader] = (), *arguments: Any, **more: Any) -> None:
+        """As the SDK's."""
+        self._reading = list(metric_readers)
+        super().__init__(metric_readers, *arguments, **more)
+
+    def add_metric_reader(self, metric_reader: MetricReader) -> None:
+        """As the SDK's."""
+        super().add_metric_reader(metric_reader)
+        self._reading.append(metric_reader)
+
+    def remove_metric_reader(self, metric_reader: MetricReader) -> None:
+        """As the SDK's."""
+        super().remove_metric_reader(metric_reader)
+        self._reading = [reader for reader in self._reading if reader is not metric_reader]
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Has the readers flush that push; True where all did."""
+        deadline = time.monotonic() + timeout_millis / 1000
+        flushed = True
+        for reader in filter(pushes, self._reading):
+            try:
+                flushed &= bool(reader.force_flush(max(1.0, (deadline - time.monotonic()) * 1000)))
+            except Exception as exc:
+                faults.fault("flushing a metric reader", exc)
+                flushed = False
+        return flushed
 
     def get_meter(
         self, name: str, version: str | None = None, schema_url: str | None = None, attributes: Any = None
@@ -107,11 +141,12 @@ class MeterProvider(sdk.MeterProvider):
             meter.__class__ = Meter  # the provider makes and keeps it: there is no other way to give it methods
         return meter
 
-    def forget_parent(self, staying: Iterable[MetricReader], leaving: Iterable[MetricReader]) -> None:
+    def forget_parent(self, staying: Sequence[MetricReader], leaving: Sequence[MetricReader]) -> None:
         """In a forked child: every reader starts at nothing, and instruments go on being what they are.
 
         Args:
             staying: Readers that go on here.
             leaving: Those that are the parent's alone.
         """
+        self._reading = list(staying)
         _private.empty(self, staying, leaving)

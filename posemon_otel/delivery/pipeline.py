@@ -20,7 +20,7 @@ from posemon_otel.delivery.errands import Errands
 from posemon_otel.delivery.happenings import Happenings
 from posemon_otel.delivery.journal_metrics import JournalMetrics, observe_processors
 from posemon_otel.delivery.journal_sink import JournalSink
-from posemon_otel.delivery.metering import MeterProvider
+from posemon_otel.delivery.metering import MeterProvider, pushes
 from posemon_otel.delivery.metric_export import Acknowledging, Inherited, Interval
 from posemon_otel.delivery.metrics import Replay
 from posemon_otel.delivery.otlp import Logs, Traces
@@ -178,7 +178,7 @@ class Pipeline:
         truly = True
         for interval in self._intervals:
             interval.collect(left() / 1000)
-        for reader in self._readers:
+        for reader in filter(pushes, self._readers):
             try:
                 truly &= bool(reader.force_flush(left()))
             except Exception as exc:

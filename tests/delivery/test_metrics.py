@@ -174,6 +174,10 @@ def test_readers_and_views_go_to_the_sdk_s_provider_where_the_journal_is_off(tmp
         assert handle.mode == "direct"
         generate()
         assert sum(series(reader)["renamed"].values()) == 1
+        assert handle.force_flush(10.0)
+        assert truth(receiver, "renamed") == 1
+        # a reader that others ask is not flushed: it would tell its next caller everything twice
+        assert reader._metrics_data is None
 
 
 def test_readers_are_refused_with_a_line_where_the_application_has_a_provider(tmp_path, fresh, caplog):
@@ -361,6 +365,20 @@ def failures(seen):
     """Spans of attempts that failed, as the SDK's exporter counts them."""
     exported = seen.get("otel.sdk.exporter.span.exported", {})
     return sum(items for key, items in exported.items() if "error.type" in dict(key))
+
+
+def test_readers_come_and_go(tmp_path, fresh):
+    first, second = InMemoryMetricReader(), InMemoryMetricReader()
+    configure_without_receiver(tmp_path, first)
+    provider = metrics.get_meter_provider()
+    provider.add_metric_reader(second)
+    generate(2)
+    assert sum(series(second)["pose.generations"].values()) == 2
+    provider.remove_metric_reader(second)
+    generate(1)
+    assert provider.force_flush()
+    assert second.get_metrics_data() is None
+    assert sum(series(first)["pose.generations"].values()) == 3
 
 
 def test_they_are_off_unless_asked_for(tmp_path, fresh):
