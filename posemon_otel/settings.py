@@ -65,6 +65,7 @@ OTLP_METRICS_ENDPOINT = endpoint(
     "otlp_metrics_endpoint", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "where metrics go, path included"
 )
 OTLP_LOGS_ENDPOINT = endpoint("otlp_logs_endpoint", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "where logs go, path included")
+OTLP_ENDPOINTS = (OTLP_ENDPOINT, OTLP_TRACES_ENDPOINT, OTLP_METRICS_ENDPOINT, OTLP_LOGS_ENDPOINT)
 OTLP_FILE_DIR = text(
     "otlp_file_dir", "POSEMON_OTLP_FILE_DIR", "", "folder of the exporter `otlp_json_file`; unset means standard output"
 )
@@ -91,12 +92,13 @@ JOURNAL_DIR = text(
 )
 STATE_HOME = text("state_home", "XDG_STATE_HOME", "", "folder for what programs keep; default `~/.local/state`")
 JOURNAL_CAP = whole(
-    "journal_cap",
-    "POSEMON_JOURNAL_CAP",
-    1024 * MIB,
-    "bytes not yet delivered that are kept; beyond it the oldest go, counted",
-    MIB,
-)
+    "journal_cap", "POSEMON_JOURNAL_CAP", 1024 * MIB,
+    "bytes not yet delivered that are kept; beyond it the oldest go, counted", MIB,
+)  # fmt: skip
+JOURNAL_CAP_UNANSWERED = whole(
+    "journal_cap_unanswered", "POSEMON_JOURNAL_CAP_UNANSWERED", 64 * MIB,
+    "the same while no endpoint is named and the default one has never answered", MIB,
+)  # fmt: skip
 JOURNAL_KEEP = whole("journal_keep", "POSEMON_JOURNAL_KEEP", 64 * MIB, "bytes of delivered segments kept for look-ups")
 SEGMENT_BYTES = whole("segment_bytes", "POSEMON_JOURNAL_SEGMENT", 8 * MIB, "bytes of one segment file", 4096)
 SHIP_INTERVAL = seconds(

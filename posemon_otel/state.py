@@ -1,5 +1,6 @@
 """The folder in which posemon keeps what is to outlive a process."""
 
+import os
 import re
 from pathlib import Path
 
@@ -36,5 +37,24 @@ def journal_root(chosen: Settings, service: str) -> Path:
     Raises:
         RuntimeError: There is no home folder, and no setting says where to.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", service).lstrip(".") or "service"
-    return journals_folder(chosen) / name
+    return journals_folder(chosen) / _name(service)
+
+
+def spare_root(service: str) -> Path:
+    """The folder that stands in for ``journal_root`` while that cannot be written: in memory, where there is such.
+
+    It is this user's alone, which journals check. It is not made here.
+
+    Args:
+        service: ``service.name``.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - see above
+    if not memory.is_dir():
+        import tempfile
+
+        memory = Path(tempfile.gettempdir())
+    return memory / f"posemon-{os.getuid()}-{_name(service)}"
+
+
+def _name(service: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", service).lstrip(".") or "service"

@@ -164,20 +164,40 @@ class JournalSink:
 
     def _append(self, tag: int, record: Any, scope: int) -> None:
         try:
-            writer = self._writer
-            if writer is None or writer.closed:
-                writer = self._writer = self._open_writer(self.prelude)
-            if scope >= self._scopes_written:
-                for number in range(self._scopes_written, len(entries.scopes)):
-                    writer.append(wire.SCOPE, wire.ScopeEntry(number, *entries.scopes[number]))
-                    self._scopes_written = max(self._scopes_written, number + 1)
-            writer.append(tag, record)
+            self._write(tag, record, scope)
         except OSError as exc:
-            drops.count(_SIGNALS[tag], "journal_unwritable")
-            drops.say_once(f"the journal cannot be written ({exc.strerror or exc}); telemetry is dropped until it can")
+            self._refused(tag, record, scope, exc)
         except Exception as exc:
-            drops.count(_SIGNALS[tag], "not_encodable")
-            faults.fault("appending to the journal", exc)
+            self._not_encodable(tag, exc)
+
+    def _write(self, tag: int, record: Any, scope: int) -> None:
+        writer = self._writer
+        if writer is None or writer.closed:
+            writer = self._writer = self._open_writer(self.prelude)
+        if scope >= self._scopes_written:
+            for number in range(self._scopes_written, len(entries.scopes)):
+                writer.append(wire.SCOPE, wire.ScopeEntry(number, *entries.scopes[number]))
+                self._scopes_written = max(self._scopes_written, number + 1)
+        writer.append(tag, record)
+
+    def _refused(self, tag: int, record: Any, scope: int, exc: OSError) -> None:
+        """Tries once more where the journal was closed meanwhile: its descriptors may have been, by somebody else."""
+        try:
+            if self._writer is not None and self._writer.closed:
+                self._write(tag, record, scope)
+                return
+        except OSError as again:
+            exc = again
+        except Exception as again:
+            self._not_encodable(tag, again)
+            return
+        drops.count(_SIGNALS[tag], "journal_unwritable")
+        drops.say_once(f"the journal cannot be written ({exc.strerror or exc}); telemetry is dropped until it can")
+
+    @staticmethod
+    def _not_encodable(tag: int, exc: Exception) -> None:
+        drops.count(_SIGNALS[tag], "not_encodable")
+        faults.fault("appending to the journal", exc)
 
 
 _SIGNALS = {wire.START: "traces", wire.FINISH: "traces", wire.LOG: "logs", wire.EVENT: "events", wire.SCOPE: "traces"}

@@ -78,7 +78,7 @@ class OutsideShipper(Shipper):
         """
         super().__init__(
             made,
-            root=lambda: root,
+            roots=lambda: [root],
             own=lambda: None,
             housekeeping=self._tidy,
             recover=self._recover_once,

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from posemon_otel import faults, operation, settings
-from posemon_otel.delivery import drops, exporters
+from posemon_otel.delivery import drops, exporters, receipts
 from posemon_otel.delivery.direct import DirectSink
 from posemon_otel.delivery.errands import Errands
 from posemon_otel.delivery.happenings import Happenings
@@ -24,7 +24,7 @@ from posemon_otel.delivery.metering import MeterProvider, pushes
 from posemon_otel.delivery.metric_export import Acknowledging, Inherited, Interval
 from posemon_otel.delivery.metrics import Replay
 from posemon_otel.delivery.otlp import Logs, Traces
-from posemon_otel.delivery.own_journal import OwnJournal
+from posemon_otel.delivery.own_journal import OwnJournal, State
 from posemon_otel.delivery.provider import TracerProvider
 from posemon_otel.delivery.records import Records
 from posemon_otel.delivery.recovery import interrupt_open
@@ -104,6 +104,7 @@ class Pipeline:
             lambda: resource if self.tracer_provider is None else self.tracer_provider.resource,
             consumers=lambda: [consumer.name for consumer in self.shipper.consumers],
             opened=self._start,
+            answered=self._answered,
         )
         self._journal_sink = JournalSink(self.tracer_provider, self._journal.open)
         self._replay = Replay(self._journal.journal, self._generations)
@@ -168,6 +169,16 @@ class Pipeline:
         if not self._closed:
             self.shipper.start()
 
+    def journal_state(self) -> State:
+        """Where this process's journal is, and why if that is not where it is meant to be."""
+        return self._journal.state()
+
+    def _answered(self) -> bool:
+        own = self._journal.journal()
+        if any(interval.exporter.delivered for interval in self._intervals):
+            return True
+        return own is not None and any(receipts.receipts(own.folder, signal) for signal in exporters.SIGNALS)
+
     def _generations(self) -> int:
         return self._journal_sink.open_operations(o.GENERATION.key)
 
@@ -223,7 +234,7 @@ class Pipeline:
             consumers.append(Inherited(self._makers["metrics"][0], self._views))
         return Shipper(
             consumers,
-            root=self._journal.root,
+            roots=self._journal.roots,
             own=self._journal.journal,
             housekeeping=self._keep_house,
             recover=interrupt_open,

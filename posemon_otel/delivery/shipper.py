@@ -87,7 +87,7 @@ class Shipper:
         self,
         consumers: Sequence[Consumer],
         *,
-        root: Callable[[], Path],
+        roots: Callable[[], Sequence[Path]],
         own: Callable[[], Journal | None],
         housekeeping: Callable[[], None],
         recover: Callable[[Journal], object],
@@ -97,14 +97,14 @@ class Shipper:
 
         Args:
             consumers: Who reads.
-            root: Folder in which the processes of this service keep their journals.
+            roots: Folders in which the processes of this service keep their journals.
             own: This process's journal, ``None`` before its first append.
             housekeeping: Called every quarter of a second.
             recover: Called once with the journal of each process that died.
             interval: Seconds between two deliveries.
         """
         self.consumers = tuple(consumers)
-        self._root = root
+        self._roots = roots
         self._own = own
         self._housekeeping = housekeeping
         self._recover = recover
@@ -281,23 +281,28 @@ class Shipper:
     def adopt(self) -> int:
         """Takes over the journals of dead processes of this service; returns how many are held now."""
         names = [consumer.name for consumer in self.consumers]
-        root = self._root()
         with self._adopting:
             for folder, journal in list(self._adopted.items()):
                 if journal.passed(names):
                     del self._adopted[folder]
                     journal.release_ship()
-            for journal in journals(root):
-                if not journal.alive and not afterwards.is_completed(journal) and journal.try_ship():
-                    try:
-                        self._recover(journal)
-                    except Exception as exc:
-                        faults.fault("recovering a dead process's journal", exc)
-                    finally:
-                        journal.release_ship()
-            for journal in adoptable(root, consumers=names):
-                self._adopted[journal.folder] = journal
+            for root in self._roots():
+                self._adopt_below(root, names)
             return len(self._adopted)
+
+    def _adopt_below(self, root: Path, names: Sequence[str]) -> None:
+        for journal in journals(root):
+            if not journal.alive and not afterwards.is_completed(journal) and journal.try_ship():
+                try:
+                    self._recover(journal)
+                except OSError:
+                    continue  # a full disk, say: the next round tries again
+                except Exception as exc:
+                    faults.fault("recovering a dead process's journal", exc)
+                finally:
+                    journal.release_ship()
+        for journal in adoptable(root, consumers=names):
+            self._adopted[journal.folder] = journal
 
 
 def _mark(journal: Journal, consumer: str) -> Mark:

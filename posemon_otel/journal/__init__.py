@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from posemon_otel.journal.adopt import adoptable, journals, network_filesystem, tidy
 from posemon_otel.journal.files import JournalError
+from posemon_otel.journal.places import Places, Trouble
 from posemon_otel.journal.positions import START, Mark, Position
 from posemon_otel.journal.reader import Batch, Entry, Journal, Lag
-from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, Segment
+from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, MEMORY_BYTES, SEGMENT_BYTES, SPARE_BYTES
+from posemon_otel.journal.segment import Segment
 from posemon_otel.journal.writer import Writer
 
 __all__ = [
     "CAP_BYTES",
     "KEEP_BYTES",
+    "MEMORY_BYTES",
     "SEGMENT_BYTES",
+    "SPARE_BYTES",
     "START",
     "Batch",
     "Entry",
@@ -24,8 +28,10 @@ __all__ = [
     "JournalError",
     "Lag",
     "Mark",
+    "Places",
     "Position",
     "Segment",
+    "Trouble",
     "Writer",
     "adoptable",
     "journals",

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from posemon_otel.journal.files import JournalError, Lock, is_locked, owned
+from posemon_otel.journal.place import ALIVE, SHIP
 from posemon_otel.journal.reader import Journal
 from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES
 from posemon_otel.journal.segment import segment_numbers
-from posemon_otel.journal.writer import ALIVE, SHIP
 
 KEEP_FOLDERS = 64
 """Folders of dead processes that everybody has passed, kept for looking things up: at most so many."""
@@ -58,7 +58,7 @@ def journals(root: Path, *, keep_bytes: int = KEEP_BYTES) -> Iterator[Journal]:
 def _folders(root: Path) -> list[Path]:
     try:
         return sorted(Path(entry) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
 
 

@@ -6,21 +6,27 @@ Whoever does it holds the right to ship the journal. It is done once; the mark s
 from __future__ import annotations
 
 import errno
-import os
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from posemon_otel.journal.files import JournalError
+from posemon_otel.journal.place import COMPLETED
 from posemon_otel.journal.reader import Journal
-from posemon_otel.journal.segment import FIRST, begin, encode_head, frame, segment_numbers, segment_path
-
-_MARK = "completed"
+from posemon_otel.journal.segment import (
+    FIRST,
+    Head,
+    begin,
+    encode_head,
+    frame,
+    segment_numbers,
+    segment_path,
+    write_whole,
+)
 
 
 def is_completed(journal: Journal) -> bool:
     """Whether somebody has looked after this journal since its process died."""
-    return (journal.folder / _MARK).exists()
+    return (journal.folder / COMPLETED).exists()
 
 
 def complete(journal: Journal, entries: Sequence[tuple[int, Any]]) -> None:
@@ -36,12 +42,11 @@ def complete(journal: Journal, entries: Sequence[tuple[int, Any]]) -> None:
         from msgspec import msgpack
 
         number = max(segment_numbers(journal.folder), default=FIRST - 1) + 1
-        head = encode_head(journal.head, journal.consumers, time.time_ns())
+        head = encode_head(Head(journal.head, journal.consumers, 0))
         frames = b"".join(frame(tag, msgpack.encode(record)) for tag, record in entries)
         descriptor = begin(segment_path(journal.folder, number), head)
         try:
-            if os.write(descriptor.number, frames) != len(frames):
-                raise JournalError(errno.ENOSPC, f"{journal.folder}: no room for {len(frames)} bytes")
+            write_whole(descriptor.number, frames)
         finally:
             descriptor.close()
-    (journal.folder / _MARK).touch(mode=0o600)
+    (journal.folder / COMPLETED).touch(mode=0o600)

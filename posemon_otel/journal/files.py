@@ -101,9 +101,12 @@ class Descriptor:
 
     __slots__ = ("_identity", "number")
 
-    def __init__(self, path: Path, flags: int) -> None:
-        """Open `path` with `flags` (mode 0600, not inherited by programs that this process starts)."""
-        low = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: Path | int, flags: int = 0) -> None:
+        """Open `path` with `flags` (mode 0600, not inherited by programs that this process starts).
+
+        An open descriptor in place of a path is taken over and gets another number.
+        """
+        low = path if isinstance(path, int) else os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
             self.number = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
         except OSError:  # the limit of open files is below that
@@ -119,6 +122,14 @@ class Descriptor:
             return self.number >= 0 and _identity(self.number) == self._identity
         except OSError:
             return False
+
+    def stands_at(self, path: Path) -> bool:
+        """Whether `path` names the file that was opened here."""
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return self.ours and (status.st_dev, status.st_ino) == self._identity
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
@@ -146,6 +157,10 @@ class Lock:
     def held(self) -> bool:
         """Whether this object holds the lock."""
         return self._descriptor is not None and self._descriptor.ours
+
+    def stands_at(self, path: Path) -> bool:
+        """Whether the lock is held on the file that `path` names."""
+        return self._descriptor is not None and self._descriptor.stands_at(path)
 
     def take(self) -> bool:
         """Take the lock if it is free; False if another holds it or its file was removed meanwhile.

@@ -5,21 +5,20 @@ Nothing is shared with the writer but files, so that the process that writes and
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from posemon_otel.journal import positions, retention
-from posemon_otel.journal.files import JournalError, Lock, abandon_in_children, is_locked, owned
-from posemon_otel.journal.outside import serves
+from posemon_otel.journal import retention
+from posemon_otel.journal.files import JournalError, abandon_in_children, owned
+from posemon_otel.journal.place import Folder, Place
 from posemon_otel.journal.positions import START, Mark, Position
-from posemon_otel.journal.retention import KEEP_BYTES, Segment
-from posemon_otel.journal.segment import Head, frame_size, head_size, read_head, segment_numbers, segment_path
+from posemon_otel.journal.retention import KEEP_BYTES
+from posemon_otel.journal.segment import Head, Segment, frame_size, read_head, segment_numbers, segment_path
 from posemon_otel.journal.stretch import look
-from posemon_otel.journal.writer import ALIVE, SHIP
+from posemon_otel.journal.writer import Writer
 
 Entry: TypeAlias = tuple[int, bytes]
 """Tag and MessagePack of an entry."""
@@ -56,7 +55,7 @@ class Lag(NamedTuple):
 
 
 class Journal:
-    """One writer's folder, living or dead. Several threads may use it, each for consumers of its own.
+    """One writer's segments, living or dead. Several threads may use it, each for consumers of its own.
 
     Attributes:
         folder: Where the segments stand; its name is the writer's id.
@@ -64,15 +63,18 @@ class Journal:
         consumers: Those that the entries are owed to.
     """
 
-    def __init__(self, folder: Path, head: Head, *, keep_bytes: int = KEEP_BYTES) -> None:
-        self.folder = folder
+    def __init__(self, place: Place, head: Head) -> None:
+        self.folder = place.path
         self.head: dict[str, Any] = head.head
         self.consumers = head.consumers
         self.created = head.created
-        self._keep_bytes = keep_bytes
-        self._ship = Lock(folder / SHIP)
+        self._place = place
         self._dead = False
-        self._marks: dict[str, Mark] = {}
+
+    @classmethod
+    def of(cls, writer: Writer) -> Journal:
+        """The journal that `writer` writes, wherever its segments stand, as its own process reads it."""
+        return cls(writer.places, writer.head)
 
     @classmethod
     def open(cls, folder: Path, *, keep_bytes: int = KEEP_BYTES) -> Journal:
@@ -90,7 +92,7 @@ class Journal:
         problem = JournalError(errno.ENOENT, f"{folder}: there is no segment")
         for number in segment_numbers(folder):
             try:
-                return cls(folder, read_head(segment_path(folder, number)), keep_bytes=keep_bytes)
+                return cls(Folder(folder, keep_bytes=keep_bytes), read_head(segment_path(folder, number)))
             except FileNotFoundError:
                 continue
             except JournalError as error:
@@ -106,7 +108,7 @@ class Journal:
     def alive(self) -> bool:
         """Whether the writer lives; a writer that died never comes back."""
         if not self._dead:
-            self._dead = not is_locked(self.folder / ALIVE)
+            self._dead = not self._place.alive
         return not self._dead
 
     def _lives(self) -> bool:
@@ -115,11 +117,11 @@ class Journal:
     @property
     def dropped(self) -> dict[str, int]:
         """Entries that each consumer lost because of the cap."""
-        return retention.load_dropped(self.folder)
+        return self._place.dropped()
 
     def segments(self) -> list[Segment]:
         """The segments on disk, oldest first."""
-        return retention.segments(self.folder)
+        return self._place.segments()
 
     def try_ship(self, *, outside: bool = False) -> bool:
         """Take the right to ship this journal; False if somebody else has it or the folder is gone.
@@ -129,41 +131,30 @@ class Journal:
         Args:
             outside: The caller has said that it ships for the whole service. Others give the right up to it here.
         """
-        if not outside and serves(self.folder.parent, self.consumers):
-            self._ship.release()
-            return False
-        if self._ship.held:
-            return True
         abandon_in_children(self)
-        with contextlib.suppress(FileNotFoundError):
-            if self._ship.take():
-                self._marks.clear()
-                return True
-        return False
+        return self._place.take_ship(left_to=None if outside else self.consumers)
 
     @property
     def shipping(self) -> bool:
         """Whether this object holds the right to ship."""
-        return self._ship.held
+        return self._place.shipping
 
     @property
     def shipped_by_somebody(self) -> bool:
         """Whether anybody holds the right to ship."""
-        return is_locked(self.folder / SHIP)
+        return self._place.shipped_by_somebody
 
     def release_ship(self) -> None:
         """Give the right to ship back."""
-        self._ship.release()
+        self._place.release_ship()
 
     def abandon(self) -> None:
         """In a forked child: forget the right to ship, which stays the parent's."""
-        self._ship.abandon()
+        self._place.abandon_ship()
 
     def mark(self, consumer: str) -> Mark:
         """How far `consumer` has come; read anew while somebody else may ship."""
-        if consumer not in self._marks or not self._ship.held:
-            self._marks[consumer] = self._current(consumer)
-        return self._marks[consumer]
+        return self._place.mark(consumer)
 
     def read(
         self,
@@ -198,7 +189,7 @@ class Journal:
             if stop is not None and stop.segment == at.segment:
                 allowed = min(allowed, stop.offset - at.offset)
             left = max_entries - len(entries)
-            stretch = look(self.folder, at, allowed, left, self._lives, whole=not entries)
+            stretch = look(self._place, at, allowed, left, self._lives, whole=not entries)
             entries += stretch.entries
             damaged += stretch.damaged
             if stretch.end.segment == at.segment:
@@ -207,11 +198,10 @@ class Journal:
             if not stretch.more:
                 break
         if not entries and start is None and at > first:  # heads and torn ends alone: nobody will acknowledge those
-            with contextlib.suppress(OSError):
-                self.acknowledge(consumer, at)
+            self.acknowledge(consumer, at)
         return Batch(entries, first, at, damaged)
 
-    def acknowledge(self, consumer: str, position: Position, first: Position | None = None) -> None:
+    def acknowledge(self, consumer: str, position: Position, first: Position | None = None) -> bool:
         """Note that `consumer` is done with what stands before `position`, and delete what nobody needs.
 
         Args:
@@ -220,31 +210,17 @@ class Journal:
             first: The batch's `first`, where batches before it are still under way: the range is kept, and the mark
                 moves on when it reaches it.
 
-        Raises:
-            OSError: The mark moved, but could not be saved: after a crash entries would be read twice.
+        Returns:
+            Whether the mark could be saved. If not it has moved all the same, and after a crash entries are read twice.
         """
         mark = self.mark(consumer)
         before = mark.low.segment
         mark.acknowledge(mark.low if first is None else first, position)
-        problem = self._store(consumer, mark)
+        saved = self._place.store(consumer, mark)
         if mark.low.segment != before or not self.alive:
             self.trim()
-            if problem is not None:  # a full disk may have room now
-                problem = self._store(consumer, mark)
-        if problem is not None:
-            raise problem
-
-    def _store(self, consumer: str, mark: Mark) -> OSError | None:
-        try:
-            positions.store(self.folder, consumer, mark)
-        except OSError as error:
-            return error
-        return None
-
-    def _current(self, consumer: str) -> Mark:
-        """The mark of `consumer`: on disk where another process moves it, ours where we have moved it further."""
-        mark, own = positions.load(self.folder, consumer), self._marks.get(consumer)
-        return own if own is not None and own.low > mark.low else mark
+            saved = saved or self._place.store(consumer, mark)  # a full disk may have room now
+        return saved
 
     def trim(self, *, cap_bytes: int | None = None) -> dict[str, int]:
         """Delete what all consumers have passed and is more than is kept.
@@ -256,15 +232,15 @@ class Journal:
             Entries that each consumer lost by it.
         """
         alive = self.alive  # before the sizes: what a writer added and then died of would not be in them
-        found = self.segments()
-        return retention.trim(
-            self.folder,
-            found[:-1] if alive else found,
-            {consumer: self._current(consumer) for consumer in self.consumers},
-            keep_bytes=self._keep_bytes,
-            cap_bytes=cap_bytes,
-            count=self._count,
-        )
+        newest = self.segments()[-1:] if alive else []
+        marks = {consumer: self._place.current(consumer) for consumer in self.consumers}
+        lost: dict[str, int] = {}
+        for part in self._place.parts:
+            sealed = [segment for segment in part.segments() if not newest or segment.number < newest[0].number]
+            keep = part.keep_bytes
+            found = retention.trim(part, sealed, marks, keep_bytes=keep, cap_bytes=cap_bytes, count=self._count)
+            retention.add(lost, found)
+        return lost
 
     def _count(self, number: int) -> int:
         places = (position.segment for position, _, _ in self.entries(Position(number, 0, 0)))
@@ -277,18 +253,18 @@ class Journal:
         if not found:
             return True
         last = found[-1]
-        empty = len(found) == 1 and last.size <= head_size(segment_path(self.folder, last.number))
-        return empty or all(self._current(consumer).passed(*last) for consumer in asked)
+        empty = len(found) == 1 and last.size <= self._place.head_size(last.number)
+        return empty or all(self._place.current(consumer).passed(*last) for consumer in asked)
 
     def lag(self, consumer: str) -> Lag:
         """What waits for `consumer`."""
-        mark = self._current(consumer)
+        mark = self._place.current(consumer)
         oldest = next(((tag, payload) for _, tag, payload in self.entries(mark.low)), None)
         waiting = [segment for segment in self.segments() if not mark.passed(*segment)]
         if oldest is None or not waiting:
             return Lag(0, 0, None)
         inside = mark.low.offset if mark.low.segment == waiting[0].number else 0
-        begun = inside or head_size(segment_path(self.folder, waiting[0].number))
+        begun = inside or self._place.head_size(waiting[0].number)
         return Lag(sum(segment.size for segment in waiting) - begun, len(waiting), oldest)
 
     def entries(self, start: Position = START) -> Iterator[tuple[Position, int, bytes]]:
@@ -299,8 +275,8 @@ class Journal:
         """
         at = start
         while True:
-            stretch = look(self.folder, at, BATCH_BYTES, BATCH_ENTRIES, self._lives, whole=True)
-            offset = at.offset or head_size(segment_path(self.folder, at.segment))
+            stretch = look(self._place, at, BATCH_BYTES, BATCH_ENTRIES, self._lives, whole=True)
+            offset = at.offset or self._place.head_size(at.segment)
             for index, (tag, payload) in enumerate(stretch.entries, at.entry):
                 yield Position(at.segment, offset, index), tag, payload
                 offset += frame_size(payload)

@@ -1,7 +1,7 @@
 """Which segments may go: passed ones beyond what is kept for looking things up, and, beyond the cap, the oldest.
 
-What goes without having been passed is counted for each consumer that lost it, in `dropped.json` beside the segments,
-so that the count outlives the process.
+What goes without having been passed is counted for each consumer that lost it; in a folder by `dropped.json` beside
+the segments, so that the count outlives the process.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from posemon_otel.journal.files import replace
-from posemon_otel.journal.positions import Mark, load
-from posemon_otel.journal.segment import segment_numbers, segment_path
+from posemon_otel.journal.positions import Mark
+from posemon_otel.journal.segment import Segment
+
+if TYPE_CHECKING:
+    from posemon_otel.journal.place import Shelf
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 """A segment that has reached this many bytes is sealed and the next one begun."""
@@ -24,14 +27,13 @@ CAP_BYTES = 1024 * 1024 * 1024
 KEEP_BYTES = 64 * 1024 * 1024
 """Segments that all have passed stay until there are this many bytes of them."""
 
+SPARE_BYTES = 64 * 1024 * 1024
+"""What a folder in memory that stands in for the one on disk may take."""
+
+MEMORY_BYTES = 16 * 1024 * 1024
+"""What segments in the process's own memory may take, which stand in where no folder can be written."""
+
 _DROPPED = "dropped.json"
-
-
-class Segment(NamedTuple):
-    """A segment on disk."""
-
-    number: int
-    size: int
 
 
 class Excess(NamedTuple):
@@ -41,15 +43,6 @@ class Excess(NamedTuple):
     """Everybody has passed it and enough is kept: deleting it loses nothing."""
     waiting: list[Segment]
     """Somebody has not passed it: deleting it is a loss, to be counted."""
-
-
-def segments(folder: Path) -> list[Segment]:
-    """The segments of a writer's folder with their sizes, oldest first."""
-    found = []
-    for number in segment_numbers(folder):
-        with contextlib.suppress(FileNotFoundError):
-            found.append(Segment(number, segment_path(folder, number).stat().st_size))
-    return found
 
 
 def passed(marks: Sequence[Mark], segment: Segment) -> bool:
@@ -74,7 +67,7 @@ def excess(sealed: Sequence[Segment], marks: Sequence[Mark], keep_bytes: int, ca
 
 
 def trim(
-    folder: Path,
+    shelf: Shelf,
     sealed: Sequence[Segment],
     marks: Mapping[str, Mark],
     *,
@@ -85,29 +78,33 @@ def trim(
     """Delete what is too much of a writer's sealed segments.
 
     Args:
-        folder: The writer's folder.
+        shelf: Where they stand.
         sealed: The segments that may go, oldest first.
-        marks: The marks of all owed consumers.
+        marks: Up to where each consumer needs none.
         keep_bytes: How much of what all have passed stays.
         cap_bytes: How much may wait; None: all of it.
         count: Entries in the segment of that number.
 
     Returns:
-        How many entries each consumer lost by it; saved in the folder, too.
+        How many entries each consumer lost by it; counted there, too.
     """
     found = excess(sealed, tuple(marks.values()), keep_bytes, cap_bytes)
     total: dict[str, int] = {}
-    for segment in found.waiting:
-        for consumer, entries in _lost(segment, count(segment.number), marks).items():
-            total[consumer] = total.get(consumer, 0) + entries
     for segment in [*found.waiting, *found.passed]:
-        segment_path(folder, segment.number).unlink(missing_ok=True)
+        lost = segment in found.waiting
+        entries = count(segment.number) if lost else 0
+        try:
+            shelf.remove(segment.number)
+        except OSError:  # a file system that became read-only: it stays, and is not lost
+            continue
+        if lost:
+            add(total, lost_of(segment, entries, marks))
     if total:
-        _add_dropped(folder, total)
+        shelf.add_dropped(total)
     return total
 
 
-def _lost(segment: Segment, entries: int, marks: Mapping[str, Mark]) -> dict[str, int]:
+def lost_of(segment: Segment, entries: int, marks: Mapping[str, Mark]) -> dict[str, int]:
     """How many of a segment's `entries` each consumer had still before it."""
     counts = {}
     for consumer, mark in marks.items():
@@ -115,6 +112,12 @@ def _lost(segment: Segment, entries: int, marks: Mapping[str, Mark]) -> dict[str
             done = mark.low.entry if mark.low.segment == segment.number else 0
             counts[consumer] = max(entries - done, 0)
     return counts
+
+
+def add(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    """Add `counts` to `total`."""
+    for consumer, count in counts.items():
+        total[consumer] = total.get(consumer, 0) + count
 
 
 def load_dropped(folder: Path) -> dict[str, int]:
@@ -128,40 +131,53 @@ def load_dropped(folder: Path) -> dict[str, int]:
         return {}
 
 
-def _add_dropped(folder: Path, counts: Mapping[str, int]) -> None:
+def add_dropped(folder: Path, counts: Mapping[str, int]) -> None:
+    """Save that each consumer lost entries from a writer's folder."""
     import json
 
     total = load_dropped(folder)
-    for consumer, count in counts.items():
-        total[consumer] = total.get(consumer, 0) + count
+    add(total, counts)
     with contextlib.suppress(OSError):  # a full disk: the caller has the numbers
         replace(folder / _DROPPED, json.dumps(total).encode())
 
 
 class SealedSegments:
-    """What a writer remembers of its sealed segments: enough to know without a look at the disk that all is well.
+    """What a writer remembers of its sealed segments in one place: enough to know without a look that all is well.
 
     Attributes:
-        dropped: Entries that each consumer lost because of the cap.
+        keep_bytes: How much of what all have passed stays.
+        cap_bytes: How much may wait.
+        known: Bytes and entries of each segment by its number.
     """
 
-    def __init__(self, consumers: Sequence[str], keep_bytes: int) -> None:
-        self.dropped = dict.fromkeys(consumers, 0)
-        self._keep_bytes = keep_bytes
-        self._known: dict[int, tuple[int, int]] = {}
+    def __init__(self, keep_bytes: int, cap_bytes: int) -> None:
+        self.keep_bytes = keep_bytes
+        self.cap_bytes = cap_bytes
+        self.known: dict[int, tuple[int, int]] = {}
 
-    def add(self, number: int, size: int, entries: int) -> None:
-        """A segment was sealed."""
-        self._known[number] = (size, entries)
+    def trim(
+        self, shelf: Shelf, newest: int, holding: Callable[[], Mapping[str, Mark]], keep_bytes: int | None = None
+    ) -> dict[str, int]:
+        """Delete what is too much of the segments before `newest`; returns what each consumer lost by it.
 
-    def trim(self, folder: Path, newest: int, cap_bytes: int) -> dict[str, int]:
-        """Delete what is too much of the segments before `newest`; returns `dropped`."""
-        if sum(size for size, _ in self._known.values()) > min(self._keep_bytes, cap_bytes):
-            sealed = [segment for segment in segments(folder) if segment.number < newest]
-            known = {number: self._known.get(number, (size, 0)) for number, size in sealed}
-            marks = {consumer: load(folder, consumer) for consumer in self.dropped}
-            limits = {"keep_bytes": self._keep_bytes, "cap_bytes": cap_bytes}
-            lost = trim(folder, sealed, marks, **limits, count=lambda number: known[number][1])
-            self.dropped = {consumer: count + lost.get(consumer, 0) for consumer, count in self.dropped.items()}
-            self._known = known
-        return self.dropped
+        Args:
+            shelf: Where they stand.
+            newest: The writer's newest segment, wherever that is.
+            holding: Tells up to where each consumer needs no segment.
+            keep_bytes: How much stays of what all have passed, if not as usual.
+        """
+        keep = self.keep_bytes if keep_bytes is None else keep_bytes
+        if sum(size for size, _ in list(self.known.values())) <= min(keep, self.cap_bytes):
+            return {}
+        sealed = [segment for segment in shelf.segments() if segment.number < newest]
+        known = {number: self.known.get(number, (size, 0)) for number, size in sealed}
+        lost = trim(
+            shelf,
+            sealed,
+            holding(),
+            keep_bytes=keep,
+            cap_bytes=self.cap_bytes,
+            count=lambda number: known[number][1],
+        )
+        self.known = known
+        return lost

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
+from posemon_otel.journal.place import Place
 from posemon_otel.journal.positions import Position
-from posemon_otel.journal.segment import scan, segment_numbers, segment_path
+from posemon_otel.journal.segment import scan
 
 
 class Stretch(NamedTuple):
@@ -24,14 +24,14 @@ class Stretch(NamedTuple):
     """Whether looking on at once is worth it."""
 
 
-def look(folder: Path, at: Position, room: int, limit: int, alive: Callable[[], bool], *, whole: bool) -> Stretch:
+def look(place: Place, at: Position, room: int, limit: int, alive: Callable[[], bool], *, whole: bool) -> Stretch:
     """Read at most `room` bytes and `limit` entries of the segment that `at` lies in.
 
     A bad entry means "not yet" in the newest segment of a living writer, and elsewhere the end of the segment. Which
     of the two it is, is asked before the bytes are read: what the writer does in between is then merely not seen yet.
 
     Args:
-        folder: The writer's folder.
+        place: Where the segments stand.
         at: Where to begin.
         room: Bytes to read.
         limit: Entries to read.
@@ -41,11 +41,11 @@ def look(folder: Path, at: Position, room: int, limit: int, alive: Callable[[], 
     Raises:
         OSError: The segment cannot be read.
     """
-    later = next((number for number in segment_numbers(folder) if number > at.segment), None)
+    later = next((number for number in place.numbers() if number > at.segment), None)
     sealed = later is not None or not alive()
     following = Position(later, 0, 0) if later is not None else None
     try:
-        descriptor = os.open(segment_path(folder, at.segment), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = place.open(at.segment)
     except FileNotFoundError:  # the start, or a segment that went because of the cap
         return Stretch([], following or at, 0, following is not None)
     try:

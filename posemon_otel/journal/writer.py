@@ -1,51 +1,39 @@
 """The writing side: one folder a process, one `write` an entry, done before the call returns.
 
-Finalisers and signal handlers append too, on the thread that is in the middle of an append: they re-enter the lock
-and find the outer frame in flight. What they may rely on is written down where they look: `_busy` is the outer frame,
-and `ends_with` asks the file, not the outer call, what became of it. Between two calls into C CPython runs no handler,
-which is why a test and the call that hangs on it stand together.
+A place that does not take an entry is left for the next one: a spare folder, then memory. `go_home` leads back.
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from posemon_otel.journal.files import Descriptor, JournalError, Lock, abandon_in_children, prepare_root
-from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, SealedSegments
-from posemon_otel.journal.segment import FIRST, begin, encode_head, ends_with, frame, segment_path
+from posemon_otel.journal.appender import Appender, Prelude
+from posemon_otel.journal.files import abandon_in_children
+from posemon_otel.journal.own import Memory, OwnFolder
+from posemon_otel.journal.places import Own, Places
+from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, SPARE_BYTES
+from posemon_otel.journal.segment import Head, frame
 
-ALIVE = "alive"
-SHIP = "ship"
-
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CONSUMER = re.compile(r"[a-z][a-z0-9_-]*")
-# `write` says one of these instead of writing anything; after any other failure the segment's end is in doubt
-_NOTHING_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NO_ROOM = -1
-
-_write = os.write
 
 
 def _no_prelude() -> Iterable[tuple[int, Any]]:
     return ()
 
 
-class Writer:
+class Writer(Appender):
     """Appends entries to the segments of a folder of its own, `<root>/<id>`, and holds the lock that says it lives.
 
     Attributes:
         id: The folder's name; ids sort in the order in which writers began.
-        folder: Where the segments stand.
-        closed: Nothing can be appended any more: closed, abandoned, or the folder was taken away. Make a new writer.
-        cap_bytes: How much may wait for its consumers; may be changed at any time.
-        dropped: Entries that each consumer lost because of the cap.
     """
 
     def __init__(
@@ -54,11 +42,14 @@ class Writer:
         *,
         head: Mapping[str, Any],
         consumers: Sequence[str],
-        prelude: Callable[[], Iterable[tuple[int, Any]]] = _no_prelude,
+        prelude: Prelude = _no_prelude,
         segment_bytes: int = SEGMENT_BYTES,
         cap_bytes: int = CAP_BYTES,
         keep_bytes: int = KEEP_BYTES,
         fsync_sealed: bool = False,
+        spare_roots: Sequence[Path] = (),
+        spare_bytes: int = SPARE_BYTES,
+        memory_bytes: int = 0,
     ) -> None:
         """Make the folder and its first segment.
 
@@ -72,55 +63,74 @@ class Writer:
             cap_bytes: What may wait for its consumers; beyond it the oldest segment goes, counted in `dropped`.
             keep_bytes: How much of what all have passed is kept for looking things up.
             fsync_sealed: Force a full segment to the disk, in the call that fills it (milliseconds).
+            spare_roots: Folders that stand in for `root`, in this order, while it cannot be written to.
+            spare_bytes: What may wait in each of them.
+            memory_bytes: What may wait in this process's memory, where none of them can be written to either; 0 for
+                none of it.
 
         Raises:
-            JournalError: `root` is not ours alone.
-            OSError: The folder or the segment cannot be written.
+            JournalError: `root` is not ours alone, and nothing stands in.
+            OSError: The folder or the segment cannot be written, and nothing stands in.
             ValueError: A consumer's name is no name.
             TypeError: `head` holds what MessagePack cannot.
         """
         for consumer in consumers:
             if not _CONSUMER.fullmatch(consumer):
                 raise ValueError(f"consumer {consumer!r}: a name of lower-case letters, digits, - and _ was expected")
-        from msgspec import msgpack
-
-        self._encode = msgpack.Encoder().encode
-        self._head, self._consumers, self._prelude = dict(head), tuple(consumers), prelude
-        self._segment_bytes, self.cap_bytes = segment_bytes, cap_bytes
-        self._fsync = fsync_sealed
-        self._lock = threading.RLock()
-        self._busy: bytes | None = None
-        self._descriptor: Descriptor | None = None
-        self._retired: list[Descriptor] = []
-        self._past = SealedSegments(self._consumers, keep_bytes)
-        self._numbers = itertools.count(FIRST)
-        self._fd = self._number = self._room = _NO_ROOM
-        self._count = self._carried = 0
-        self._bare = self._sealed = self.closed = False
-        self.dropped = dict.fromkeys(consumers, 0)
-        prepare_root(root)
-        self.id = f"{time.time_ns():016x}{os.urandom(8).hex()}"
-        # hidden until it is whole: a folder whose lock is not yet held looks like a dead process's
-        self.folder = root / f".{self.id}"
-        self._alive = Lock(self.folder / ALIVE)
+        created = time.time_ns()
+        self.id = f"{created:016x}{os.urandom(8).hex()}"
+        limits = {"segment_bytes": segment_bytes, "cap_bytes": cap_bytes, "keep_bytes": keep_bytes}
+        home = OwnFolder(root, self.id, **limits)
+        limits = {"segment_bytes": min(segment_bytes, spare_bytes // 8), "cap_bytes": spare_bytes, "keep_bytes": 0}
+        others: list[Own] = [OwnFolder(spare, self.id, **limits) for spare in spare_roots]
+        others += [Memory(memory_bytes)] if memory_bytes else []
+        described = Head(dict(head), tuple(consumers), created)
+        super().__init__(described, prelude, Places(home, others, consumers), fsync_sealed=fsync_sealed)
         abandon_in_children(self)
-        self._begin(root)
+        self._begin()
 
-    def _begin(self, root: Path) -> None:
-        try:
-            self.folder.mkdir(mode=0o700)
-            if not self._alive.take():
-                raise JournalError(errno.EWOULDBLOCK, f"{self.folder}: somebody else holds the lock of a new folder")
-            (self.folder / SHIP).touch(mode=0o600)
-            self._begin_segment()
-            self.folder = self.folder.rename(root / self.id)
-            self._write_prelude()
-        except BaseException:
-            import shutil
+    def _begin(self) -> None:
+        refused: OSError | None = None
+        for place in self.places.all():
+            try:
+                self._move(place)
+            except OSError as error:
+                self.places.trouble(place, error)
+                refused = refused or error
+                place.dispose()
+            except BaseException:
+                self._lose()
+                place.dispose()
+                raise
+            else:
+                return
+        self._lose()
+        assert refused is not None
+        raise refused
 
-            self._lose()
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+    @property
+    def folder(self) -> Path:
+        """The folder that stands for the writer: where its segments are meant to be."""
+        return self.places.path
+
+    @property
+    def cap_bytes(self) -> int:
+        """How much may wait for its consumers in `root`; may be changed at any time."""
+        return self.places.home.sealed.cap_bytes
+
+    @cap_bytes.setter
+    def cap_bytes(self, size: int) -> None:
+        self.places.home.sealed.cap_bytes = size
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Entries that each consumer lost because of the cap."""
+        return self.places.dropped()
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """Entries that each consumer lost because somebody has removed them."""
+        return dict(self.places.removed)
 
     def append(self, tag: int, record: Any) -> None:
         """Write one entry; when this returns, the kernel has it.
@@ -134,11 +144,19 @@ class Writer:
             TypeError: `record` cannot be encoded; nothing was written. As msgspec says it: also ValueError,
                 OverflowError, UnicodeEncodeError.
         """
-        self._put(frame(tag, self._encode(record)))
+        data = frame(tag, self._encode(record))
+        try:
+            self._put(data)
+        except OSError:
+            self._put_elsewhere(data)
 
     def append_encoded(self, tag: int, payload: bytes) -> None:
         """Write one entry whose MessagePack the caller has made; otherwise as `append`."""
-        self._put(frame(tag, payload))
+        data = frame(tag, payload)
+        try:
+            self._put(data)
+        except OSError:
+            self._put_elsewhere(data)
 
     def rotate(self) -> None:
         """Seal the segment and begin the next.
@@ -149,6 +167,53 @@ class Writer:
         with self._lock:
             self._rotate()
 
+    def mend(self) -> bool:
+        """Put the segment back where somebody has removed it; whether it was so.
+
+        What was appended to it is in it again; what stood in older ones that were removed too is counted in `dropped`.
+
+        Raises:
+            OSError: It could not be put back anywhere.
+        """
+        with self._lock:
+            old, place = self._descriptor, self.places.now
+            if old is None or place.holds(self._number, old) or not old.ours:
+                return False
+            for other in (place, *self.places.after(place)):
+                try:
+                    self._put_back(old, other)
+                except OSError as error:
+                    refused = error
+                    self.places.trouble(other, error)
+                else:
+                    self.places.count_removed()
+                    return True
+            raise refused
+
+    def go_home(self) -> bool:
+        """Go back to `root` if it can be written to again, and take along what stands in memory.
+
+        Returns:
+            Whether the writer is there; `places.troubles` tells why not.
+        """
+        places, home = self.places, self.places.home
+        try:
+            if places.now is not home:
+                places.make_room(home, self._number)
+                home.probe()
+            with self._lock:
+                if self.closed:
+                    return False
+                if places.now is not home:
+                    self._move(home)
+                newest = self._number
+            places.bring_home(newest)
+            with self._lock:
+                places.dispose_empty()
+        except OSError as error:
+            places.trouble(home, error)
+        return places.now is home
+
     def close(self) -> None:
         """Seal the last segment and let go of the lock: the folder may be adopted. A second call does nothing."""
         with self._lock:
@@ -158,156 +223,36 @@ class Writer:
         """In a forked child: close the copies of what the parent holds, which goes on holding and writing it."""
         self._lock = threading.RLock()  # a thread that the child does not have may hold the old one
         self._forget()
-        self._alive.abandon()
+        self.places.abandon()
 
-    def _lose(self) -> None:
-        self._forget()
-        self._alive.release()
-
-    def _forget(self) -> None:
-        self.closed = True
-        held = [*self._retired, self._descriptor]
-        self._fd = self._room = _NO_ROOM
-        self._descriptor = None
-        self._retired = []
-        for descriptor in held:
-            if descriptor is not None:
-                descriptor.close()
-
-    def _put(self, data: bytes, entries: int = 1, *, again: bool = True) -> None:
-        length = len(data)
+    def _put_elsewhere(self, data: bytes) -> None:
+        """Write an entry that was refused: where it was, if another thread has found room, or in the next place."""
         with self._lock:
-            outer = self._busy
-            if self._room < length or outer is not None:
-                self._make_ready(length, outer)
-            self._busy = data
+            while True:
+                try:
+                    return self._put(data)
+                except OSError as error:
+                    if self.closed or not self._leave(error):
+                        raise
+
+    def _leave(self, error: OSError) -> bool:
+        """Find room in this place or go on in the next; False if there is none, and all is as it was."""
+        places, before = self.places, self.places.now
+        if error.errno in _FULL and places.make_room(before, self._number):
+            return True
+        for place in places.after(before):
             try:
-                number = self._number
-                written = _write(self._fd, data)
-                if written != length:
-                    self._cut_back(number, written, length)
-            except OSError as error:
-                self._failed(error)
-                if not (again and self._room == _NO_ROOM and error.errno in _NOTHING_WRITTEN):
-                    raise
-            except BaseException:  # a signal handler's, at a moment that nobody knows
-                self._seal()
-                raise
+                self._move(place)
+            except OSError as refused:
+                places.trouble(place, refused)
             else:
-                self._room -= length
-                self._count += entries
-                return
-            finally:
-                self._busy = outer
-            self._put(data, entries, again=False)
+                places.trouble(before, error)
+                return True
+        return False
 
-    def _make_ready(self, length: int, outer: bytes | None) -> None:
-        """Have a segment that an entry of `length` bytes may be written to."""
-        if self.closed:
-            raise JournalError(errno.EBADF, f"{self.folder}: closed; make a new writer")
-        if outer is None:
-            self._close_retired()
-        elif not ends_with(self._fd, outer):
-            self._seal()  # half of it may stand there: nothing may be written behind it
-        try:
-            if self._sealed or (self._room < length and self._count > 0 and not self._bare):
-                self._rotate()
-            elif self._bare:
-                self._write_prelude()
-        except OSError:  # a full disk, say: what is small may still fit into the old one
-            if self._sealed or self.closed:
-                raise
-
-    def _cut_back(self, number: int, written: int, length: int) -> NoReturn:
-        """Take away the part of an entry that was written, so that the next one can be read."""
-        try:
-            end = os.fstat(self._fd).st_size - written
-            if self._number == number:
-                os.ftruncate(self._fd, end)
-            else:  # a re-entrant append has begun another segment
-                self._seal()
-        except OSError:
-            self._seal()
-        raise JournalError(errno.ENOSPC, f"{self.folder}: {written} of {length} bytes could be written")
-
-    def _failed(self, error: OSError) -> None:
-        """Decide by what `write` said whether the segment can be written to again."""
-        if error.errno == errno.EBADF:  # somebody closed our descriptors, the lock's among them
-            self._lose()
-        elif error.errno not in _NOTHING_WRITTEN:
-            self._seal()
-        elif self._count > 0:  # the next segment may have room: the limit may be the file's own
-            self._room = _NO_ROOM
-
-    def _seal(self) -> None:
-        """Have the next append begin a segment before anything is written."""
-        self._sealed, self._room = True, _NO_ROOM
-
-    def _rotate(self) -> None:
-        if self.closed:
-            raise JournalError(errno.EBADF, f"{self.folder}: closed; make a new writer")
-        if not self._alive.held:
-            self._lose()
-            raise JournalError(errno.EBADF, f"{self.folder}: the lock was closed; make a new writer")
-        self._begin_segment()
-        if self._busy is None:
-            self._close_retired()
-        if self._bare:  # unless a re-entrant append has done it
+    def _move(self, place: Own) -> None:
+        """Begin the next segment in `place`."""
+        place.make()
+        self._begin_segment(place)
+        if self._bare:
             self._write_prelude()
-        self.dropped = self._past.trim(self.folder, self._number, self.cap_bytes)
-
-    def _begin_segment(self) -> None:
-        """Make the next segment and swap it in; a reader takes the older one for sealed as soon as it sees it.
-
-        A re-entrant append may do all this while we are at it: then the newer segment stays.
-        """
-        number = next(self._numbers)
-        path = segment_path(self.folder, number)
-        try:
-            descriptor = begin(path, encode_head(self._head, self._consumers, time.time_ns()))
-        except BaseException:
-            if not self.folder.exists():  # what is written to a folder that is gone nobody can read
-                self._lose()
-            elif path.exists():  # a signal handler raised, in the one moment that is too late
-                self._seal()
-            raise
-        old = self._descriptor
-        if self._number < number:
-            self._descriptor, self._fd, self._room = descriptor, descriptor.number, _NO_ROOM
-            past, self._number = self._number, number
-            entries = self._carried + self._count
-            self._carried = self._count = 0
-            self._sealed, self._bare = False, True
-            self._retire(old, past, entries)
-        else:
-            descriptor.close()
-
-    def _retire(self, descriptor: Descriptor | None, number: int, entries: int) -> None:
-        if descriptor is not None:
-            # not closed here: an outer frame of this thread may be about to write to it
-            self._retired.append(descriptor)
-            self._past.add(number, os.fstat(descriptor.number).st_size, entries)
-            if self._fsync:
-                os.fsync(descriptor.number)
-
-    def _close_retired(self) -> None:
-        while self._retired:
-            self._retired.pop().close()
-
-    def _write_prelude(self) -> None:
-        self._bare = False  # first: what the prelude calls may append, and shall not come here again
-        try:
-            frames = [frame(tag, self._encode(record)) for tag, record in self._prelude()]
-        except OSError as error:  # not to be taken for a full disk
-            raise RuntimeError("the journal's prelude failed") from error
-        data = b"".join(frames)
-        self._room = max(self._segment_bytes, len(data))
-        try:
-            if data:
-                self._put(data, 0)
-        except BaseException:
-            self._bare, self._room = True, _NO_ROOM
-            raise
-        self._carried += len(frames)
-        if not self._sealed:  # it does not count: a long one must not leave a segment without room
-            self._room = self._segment_bytes

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+import posemon_otel.journal.appender as writer_module
 import posemon_otel.journal.segment as segment_module
-import posemon_otel.journal.writer as writer_module
-from posemon_otel.journal import Journal, JournalError, Writer
+from posemon_otel.journal import Journal, JournalError, Writer, own
 from posemon_otel.journal.segment import MAX_ENTRY, frame, scan
 from tests.journal.conftest import CONSUMERS, HEAD, TAG
 
@@ -223,7 +223,7 @@ def test_a_full_disk_raises_and_the_next_append_tries_again(make, drain, monkeyp
 
     with monkeypatch.context() as patched:
         patched.setattr(writer_module, "_write", full)
-        patched.setattr(writer_module, "begin", no_segment)
+        patched.setattr(own, "begin", no_segment)
         for _ in range(3):
             with pytest.raises(OSError, match="no space"):
                 writer.append(TAG, "lost")
@@ -284,16 +284,18 @@ def test_a_low_descriptor_is_never_held(make):
         assert file.fileno() < 256
 
 
-def test_a_folder_that_was_removed_closes_the_writer_at_the_next_rotation(make):
+def test_a_folder_that_was_removed_is_put_back_at_the_next_rotation(make, drain):
     import shutil
 
     writer = make()
+    writer.append(TAG, "before")
     shutil.rmtree(writer.folder)
-    with pytest.raises(FileNotFoundError):
-        writer.rotate()
-    assert writer.closed
-    with pytest.raises(JournalError, match="closed"):
-        writer.append(TAG, "lost")
+    writer.append(TAG, "unseen")
+    writer.rotate()
+    writer.append(TAG, "after")
+    journal = Journal.open(writer.folder)
+    assert journal.alive
+    assert drain(journal) == ["before", "unseen", "after"]
 
 
 def test_a_closed_writer_refuses_and_may_be_closed_again(make):
