@@ -53,6 +53,7 @@ class Generation:
         self.id = uuid4().hex if cleaned in (None, "") else str(cleaned)
         self._attributes: Attributes = {a.GENERATION_ID: self.id}
         self._stated: dict[str, Any] = {}
+        self._prompts: list[str] = []
         self._operation: Operation | None = None
         # Re-entrant: a pose may end in a finaliser, on the thread that holds it.
         self._lock = RLock()
@@ -85,7 +86,7 @@ class Generation:
 
     def set(self, **words: Any) -> None:
         """Adds attributes by the words of the vocabulary. A ``status`` or count said here is taken as it is said."""
-        attributes = redaction.translate(words)
+        attributes = redaction.translate(words, self._prompts if self._operation is None else self._operation.prompts)
         for key in _STATED & attributes.keys():
             self._stated[key] = attributes.pop(key)
         self._attributes.update(attributes)
@@ -139,7 +140,7 @@ class Generation:
     def __enter__(self) -> Self:
         # A process that dies leaves no more than what stands here at the start.
         attributes = {**self._attributes, **self._counts(a.EXPECTED_POSES, a.CREDITS_CHARGED)}
-        self._operation = Operation(o.GENERATION, attributes, facts=self._facts(o.PROCESSING))
+        self._operation = Operation(o.GENERATION, attributes, facts=self._facts(o.PROCESSING), prompts=self._prompts)
         self._status = o.PROCESSING
         self._operation.attach()
         return self
@@ -179,7 +180,7 @@ class Generation:
             attributes.setdefault(a.GEN_AI_REQUEST_MODEL, self._attributes[a.GEN_AI_REQUEST_MODEL])
         context = None if mine is None or _within(mine) else mine.context
         pose.describe(attributes, o.PROCESSING)
-        return Operation(o.RENDER, attributes, facts=pose.facts, context=context)
+        return Operation(o.RENDER, attributes, facts=pose.facts, context=context, prompts=pose.prompts)
 
     def ended(self, pose: Pose, running: Operation) -> None:
         """Counts a pose that has ended."""

@@ -36,7 +36,8 @@ def write(
         exc = error if isinstance(error, BaseException) else _raised(exc_info)
         if error is not None and error is not exc:
             words["error"] = error
-        attributes = redaction.translate(words)
+        around = operation.current()
+        attributes = redaction.translate(words, None if around is None else around.prompts)
         attached = None if exc is None else attach(exc, component, attributes)
         body = str(redaction.clean_value(message, free_text=True))
         _emit(component, severity, body, attributes, attached, lines=lines)

@@ -154,14 +154,15 @@ class Measuring:
     def begin(self, name: object, words: dict[str, Any]) -> Operation:
         """Starts an operation, which is not current. Never raises."""
         split = _names.split(name)
-        attributes = redaction.translate(words) if words else {}
+        prompts: list[str] = []
+        attributes = redaction.translate(words, prompts) if words else {}
         attributes[a.OPERATION_NAME] = split.text
         if split.id:
             attributes[a.OPERATION_ID] = split.id
             self._warn_once(
                 split.text, f"the name of {split.text!r} has an id in it; the id is kept as {a.OPERATION_ID} instead"
             )
-        return Operation(o.MEASURE, attributes, name=split.text)
+        return Operation(o.MEASURE, attributes, name=split.text, prompts=prompts)
 
     def finish(self, running: Operation, exc: BaseException | None) -> None:
         """Ends an operation: span, point, line, summary. Never raises."""

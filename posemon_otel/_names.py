@@ -47,7 +47,7 @@ def split(name: object) -> Name:
     text = str(redaction.clean_value(name, free_text=False))[: _LONGEST * 2]
     ids = _ID.findall(text)
     kept = _SEPARATORS_LEFT_OVER.sub("", _ID.sub("", text)) if ids else text
-    found = Name(redaction.scrub(kept).strip()[:_LONGEST] or NAMELESS, ",".join(ids))
+    found = Name(redaction.scrub(kept, around=False).strip()[:_LONGEST] or NAMELESS, ",".join(ids))
     if not ids and type(name) is str and len(_plain) < _REMEMBERED:
         _plain[name] = found
     return found

@@ -25,12 +25,14 @@ class Pose:
         key: What tells it from other poses: id, name, variation; empty where it has none of them.
         attributes: Attributes to begin with.
         facts: What only the database row needs.
+        prompts: Prompts that were said of it before it began.
     """
 
     def __init__(self, generation: "Generation", index: int, words: dict[str, Any]) -> None:
         self.index = index
         self.attributes: Attributes = {}
         self.facts: dict[str, Any] = {}
+        self.prompts: list[str] = []
         self._generation = generation
         self._operation: Operation | None = None
         self._raised: BaseException | None = None
@@ -58,11 +60,10 @@ class Pose:
                 place = redaction.clean_value(words.pop(word), free_text=True)
                 if place is not None:
                     self.facts[word] = place
-        attributes = redaction.translate(words)
         if self._operation is None:
-            self.attributes.update(attributes)
+            self.attributes.update(redaction.translate(words, self.prompts))
         else:
-            self._operation.update(attributes)
+            self._operation.set(**words)
 
     def fail(self, error: BaseException) -> None:
         """States a failure that is caught within the block, where nothing is raised through it."""

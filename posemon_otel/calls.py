@@ -29,7 +29,10 @@ def flux_call(
     from posemon_otel import redaction
 
     words = {"model": model, "provider": provider, "operation": operation, **request}
-    return operations.Operation(o.GENERATE_IMAGE, image_attributes(redaction.translate(words)))
+    prompts: list[str] = []
+    return operations.Operation(
+        o.GENERATE_IMAGE, image_attributes(redaction.translate(words, prompts)), prompts=prompts
+    )
 
 
 def image_attributes(attributes: Mapping[str, Any]) -> "Attributes":

@@ -60,6 +60,9 @@ def current() -> "Operation | None":
     return operation if isinstance(operation, Operation) else None
 
 
+redaction.prompts.ask(lambda: None if (around := current()) is None else around.prompts)
+
+
 def suppressed() -> bool:
     """Whether instrumentation is suppressed here (``opentelemetry.instrumentation.utils.suppress_instrumentation``)."""
     return bool(otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
@@ -74,6 +77,7 @@ class Operation:
         attributes: What it has set so far, cleaned.
         facts: What only the database row needs.
         parent: The operation around it.
+        prompts: Its prompts, in memory only, which what is said within and around it leaves without.
         outcome: ``ok`` until it fails.
         error: Why it failed.
         attempt: 1 for the first try; taken from the operation around it.
@@ -101,6 +105,7 @@ class Operation:
         "outcome",
         "parent",
         "parent_context",
+        "prompts",
         "scope",
         "span",
         "start",
@@ -117,6 +122,7 @@ class Operation:
         links: Sequence[trace.Link] = (),
         facts: dict[str, Any] | None = None,
         context: Context | None = None,
+        prompts: Sequence[str] = (),
     ) -> None:
         """Starts the operation. It is not current until it is entered or attached.
 
@@ -128,10 +134,14 @@ class Operation:
             links: Links of the span.
             facts: What only the database row needs.
             context: Context whose span is the parent; the current one where it is left out.
+            prompts: Prompts among what it was given.
         """
         around = otel_context.get_current() if context is None else context
         parent = around.get(_OPERATION)
         self.parent: Operation | None = parent if isinstance(parent, Operation) else None
+        self.prompts: redaction.prompts.Held = redaction.prompts.Held(
+            self.parent.prompts if self.parent is not None else None, prompts
+        )
         self.kind = kind
         self.attributes = attributes
         self.attempt = 1
@@ -189,7 +199,7 @@ class Operation:
 
     def set(self, **words: Any) -> None:
         """Adds attributes by the words of the vocabulary: ``call.set(image_count=1)``. Never raises."""
-        self.update(redaction.translate(words))
+        self.update(redaction.translate(words, self.prompts))
 
     def update(self, attributes: Attributes) -> None:
         """Adds cleaned attributes by key. After the end nothing changes."""
@@ -250,7 +260,7 @@ class Operation:
         self.end = max(end, self.start)
         if self._sink is not None:
             try:
-                self._sink.finish(self)
+                redaction.prompts.saying(self.prompts, self._sink.finish, self)
             except Exception as fault_of_ours:
                 fault("finishing an operation", fault_of_ours)
 
@@ -296,7 +306,7 @@ class Operation:
             self.parent._seen = (mark, error._replace(recorded=True))  # noqa: SLF001 - of its own class
 
     def _record(self, exc: BaseException, verdict: errors.Classified, *, event: bool) -> Error:
-        text = redaction.exception_text(exc)
+        text = redaction.prompts.saying(self.prompts, redaction.exception_text, exc)
         described = {
             a.EXCEPTION_TYPE: text.type,
             a.EXCEPTION_MESSAGE: text.message,

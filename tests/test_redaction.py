@@ -19,7 +19,7 @@ from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from posemon_otel import redaction, settings
-from posemon_otel.redaction import exceptions, text
+from posemon_otel.redaction import exceptions, prompts
 from posemon_otel.redaction.values import MOST_ITEMS
 from posemon_otel.semconv import attributes as a
 
@@ -64,8 +64,8 @@ TRACES = re.compile(
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """Default settings, and no prompt in mind."""
-    monkeypatch.setattr(text, "_prompts", ())
-    monkeypatch.setattr(text, "_shortest_prompt", text._MOST)
+    monkeypatch.setattr(prompts, "recent", ())
+    monkeypatch.setattr(prompts, "shortest", prompts.MOST_TEXT)
     settings.use(settings.Settings(environ={}))
     yield
     settings.use(None)
@@ -157,7 +157,7 @@ def test_a_prompt_that_is_known_leaves_no_message():
 def test_only_the_latest_prompts_are_kept_in_mind():
     for index in range(1000):
         redaction.translate({"prompt": f"{index:04} {PROMPT}"})
-    assert len(text._prompts) == text._MOST_PROMPTS
+    assert len(prompts.recent) == prompts._MOST_RECENT
     assert redaction.scrub(f"0999 {PROMPT}") == "[prompt]"
 
 

@@ -236,7 +236,7 @@ def redacted_all(attributes: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache(1024)
 def _scrub_short(text: str) -> str:
     """Methods, hosts, states: the same few texts again and again, too short to be a prompt that is found out later."""
-    return redaction.scrub(text)
+    return redaction.scrub(text, around=False)
 
 
 def bounded(attributes: Mapping[str, Any], dropped: int = 0) -> BoundedAttributes:

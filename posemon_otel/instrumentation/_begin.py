@@ -54,9 +54,11 @@ def begin(
     """
     if operation.sink() is None or (context is None and operation.suppressed()):
         return None
+    prompts: list[str] = []
     begun = LibraryOperation(
         point.kind,
-        {**_ALWAYS.get(point.kind.key, {}), **redaction.translate(attributes)},
+        {**_ALWAYS.get(point.kind.key, {}), **redaction.translate(attributes, prompts)},
+        prompts=prompts,
         scope=scope_number(Scope(LIBRARY_SCOPE + library.name)),
         links=links,
         context=context,

@@ -4,6 +4,7 @@ Used once, before the sink, for our own operations and logs and for other librar
 disk, in a user's processor or on the wire.
 """
 
+from posemon_otel.redaction import prompts
 from posemon_otel.redaction.exceptions import ExceptionText, exception_text
 from posemon_otel.redaction.text import clean_line, clean_url, keyed_hash, scrub, scrub_message
 from posemon_otel.redaction.values import Value, clean_attributes, clean_foreign, clean_value
@@ -19,6 +20,7 @@ __all__ = [
     "clean_value",
     "exception_text",
     "keyed_hash",
+    "prompts",
     "scrub",
     "scrub_message",
     "translate",

@@ -127,7 +127,7 @@ def _frame(step: TracebackType, code: CodeType) -> str:
     line = linecache.getline(code.co_filename, step.tb_lineno or 0, step.tb_frame.f_globals).strip()
     text = f'  File "{cut(code.co_filename, 512, free_text=False)}", line {step.tb_lineno}, in {code.co_name}\n'
     if line:
-        text += f"    {scrub_message(line[:512])}\n"
+        text += f"    {scrub_message(line[:512], around=False)}\n"
     if len(_frames) >= _MOST_CACHED:
         _frames.clear()
     _frames[id(code), step.tb_lasti] = (code, text)

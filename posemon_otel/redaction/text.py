@@ -10,15 +10,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from posemon_otel import settings
+from posemon_otel.redaction import prompts
+from posemon_otel.redaction.prompts import PROMPT
 
 REDACTED = "[redacted]"
 """Stands where a secret stood."""
 
-PROMPT = "[prompt]"
-"""Stands where a prompt stood."""
-
 _HASH_DIGITS = 16
-_MOST = 65_536
+_MOST = prompts.MOST_TEXT
 """Characters of a text that are looked at; what is beyond is cut."""
 
 _special = re.compile(r"[@:=?%_/\\-]").search
@@ -91,11 +90,6 @@ _RULES = (
 _Compiled = tuple[tuple[str, ...], Callable[..., str], str | Callable[[re.Match[str]], str]]
 
 _QUOTED = r"(?<!\w)\"[^\"\n]{24,}\"(?!\w)|(?<!\w)'[^'\n]{24,}'(?!\w)"
-_MOST_PROMPTS, _LEAST_PROMPT, _HEAD = 16, 12, 32
-_prompts: tuple[tuple[str, str], ...] = ()
-"""How a prompt begins, since a message may cut what it quotes; and the prompt."""
-
-_shortest_prompt = _MOST
 
 
 @lru_cache(1)
@@ -104,26 +98,19 @@ def _rules() -> tuple[_Compiled, ...]:
     return tuple((rule.words, re.compile(rule.pattern).sub, rule.replace) for rule in _RULES)
 
 
-def remember_prompt(prompt: str) -> None:
-    """Keeps a prompt in mind, so that a message that quotes it can leave without it: the last 16, in memory only."""
-    global _prompts, _shortest_prompt
-    prompt = prompt[:_MOST]
-    known = (prompt[:_HEAD], prompt)
-    if len(prompt) < _LEAST_PROMPT or known in _prompts:
-        return
-    _prompts = (*_prompts[1 - _MOST_PROMPTS :], known)
-    _shortest_prompt = min(len(head) for head, _ in _prompts)
-
-
-def scrub(text: str) -> str:
+def scrub(text: str, *, around: bool = True) -> str:
     """Free text without keys, tokens, e-mail addresses, URL queries and credentials, images and prompts that are known.
 
     Lone surrogates, which no encoder takes, become question marks. At most 65,536 characters are kept.
+
+    Args:
+        text: The text.
+        around: Whether the prompts of the operations around are looked for; not where the answer is kept for others.
     """
     if not text.isascii():
         text = _encodable(text)
-    if len(text) >= _shortest_prompt:
-        text = _without_prompts(text[:_MOST])
+    if len(text) >= prompts.shortest:
+        text = prompts.without(text[:_MOST], around=around)
     for word in _SUSPECT if _special(text) else _WORDS:
         if word in text:
             return _by_rules(text[:_MOST], _rules())
@@ -141,9 +128,9 @@ def _by_rules(text: str, rules: tuple[_Compiled, ...]) -> str:
     return text
 
 
-def scrub_message(text: str) -> str:
+def scrub_message(text: str, *, around: bool = True) -> str:
     """As :func:`scrub`, for an exception's text: quoted passages of words go too; a user may have written them."""
-    text = scrub(text)
+    text = scrub(text, around=around)
     if len(text) > 24 and ('"' in text or "'" in text):
         text = re.sub(_QUOTED, _quoted, text)
     return text
@@ -152,20 +139,6 @@ def scrub_message(text: str) -> str:
 def _quoted(match: re.Match[str]) -> str:
     passage = match[0]
     return passage if passage.count(" ") < 3 else f"{passage[0]}[{len(passage) - 2} characters]{passage[0]}"
-
-
-def _without_prompts(text: str) -> str:
-    for head, prompt in _prompts:
-        at = text.find(head) if head in text else -1
-        while at >= 0:
-            end = at + len(head)
-            rest = prompt[len(head) : len(head) + len(text) - end]
-            same = len(rest)
-            if not text.startswith(rest, end):
-                same = next(i for i, char in enumerate(rest) if char != text[end + i])
-            text = text[:at] + PROMPT + text[end + same :]
-            at = text.find(head, at + len(PROMPT))
-    return text
 
 
 def _encodable(text: str) -> str:
@@ -186,7 +159,7 @@ def cut(text: str, limit: int, *, free_text: bool) -> str:
     if len(text) > limit:
         text = text[: limit + 1024]  # a secret that begins before the cut is seen whole
     if free_text or "@" in text or "://" in text:  # such an identifier is none
-        text = scrub(text)
+        text = scrub(text, around=free_text)
     elif not text.isascii():
         text = _encodable(text)
     return text if len(text) <= limit else text[:limit]

@@ -11,13 +11,12 @@ from typing import Any
 
 from posemon_otel import settings
 from posemon_otel.redaction import keys as k
+from posemon_otel.redaction.prompts import LEAST_RECENT, PROMPT, remember
 from posemon_otel.redaction.text import (
-    PROMPT,
     REDACTED,
     clean_url,
     cut,
     plain,
-    remember_prompt,
     scrub,
     scrub_message,
 )
@@ -31,6 +30,7 @@ MOST_ITEMS = 128
 
 _MOST_KEY = 256
 _MOST_DEPTH = 4
+_MOST_PARTS = 1024
 _NUMBERS = frozenset((bool, int, float))
 LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
 
@@ -97,8 +97,7 @@ def by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
     if what == k.CONTENT:
         if settings.current()[settings.CAPTURE_CONTENT]:
             return clean(value, limit, free_text=False, depth=depth)
-        if type(value) is str:
-            remember_prompt(value)
+        _remember(value)
         return PROMPT
     if what == k.URL and type(value) is str:
         return clean_url(value)[:limit]
@@ -108,6 +107,21 @@ def by_key(key: str, value: object, limit: int, depth: int = 0) -> Value | None:
             return _command([str(item) for item in cleaned])
         return [_textby_key(what, str(item)) for item in cleaned]
     return _textby_key(what, cleaned) if isinstance(cleaned, str) else cleaned
+
+
+def _remember(content: object) -> None:
+    """Keeps in mind what is said in a prompt that is a text, several texts, or texts among options."""
+    waiting, room = [content], _MOST_PARTS
+    while waiting and room:
+        part = waiting.pop()
+        room -= 1
+        if type(part) is str:
+            remember(part)
+        elif type(part) is list or type(part) is tuple:
+            waiting += part[:room]
+        elif type(part) is dict:  # of whose texts a short one is rather an option
+            texts = islice(part.values(), room)
+            waiting += [text for text in texts if type(text) is not str or len(text) >= LEAST_RECENT]
 
 
 def _textby_key(what: int, text: str) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from posemon_otel import settings
-from posemon_otel.redaction.text import cut, keyed_hash, remember_prompt
+from posemon_otel.redaction import prompts as known
+from posemon_otel.redaction.text import cut, keyed_hash
 from posemon_otel.redaction.values import LEAST_INT, MOST_INT, Value, by_key, clean, clean_key
 from posemon_otel.semconv import attributes as a
 
@@ -15,13 +16,17 @@ _PLAIN_KEY_OF: dict[str, str] = {
 """Short names, and keys themselves, whose values need no look at their content."""
 
 
-def translate(keywords: Mapping[str, object]) -> dict[str, Value]:
+def translate(keywords: Mapping[str, object], prompts: known.Receiver | None = None) -> dict[str, Value]:
     """Keywords as users type them, as attributes that may leave.
 
     A registered short name becomes its attribute, a registered attribute stays, any other name is kept as
     ``pose.data.<name>``. A prompt becomes its length, a keyed hash where a key is set, and itself only where the
     setting asks for content. A model given as a URL becomes ``server.address``, one given as a path its last component.
     ``None`` is left out.
+
+    Args:
+        keywords: What was said.
+        prompts: Receives the prompts among it, for the operation that keeps them.
     """
     limit = settings.current()[settings.VALUE_LENGTH_LIMIT]
     attributes: dict[str, Value] = {}
@@ -36,8 +41,16 @@ def translate(keywords: Mapping[str, object]) -> dict[str, Value]:
             elif kind is float or kind is bool or (kind is int and LEAST_INT <= value <= MOST_INT):  # type: ignore[operator]
                 attributes[key] = value  # type: ignore[assignment]
                 continue
-        if value is not None:
+        if value is None:
+            continue
+        if prompts is None:
             _translate(attributes, name, value, limit)
+            continue
+        token = known.collect(prompts)
+        try:
+            _translate(attributes, name, value, limit)
+        finally:
+            known.stop(token)
     return attributes
 
 
@@ -61,7 +74,7 @@ def _prompt(attributes: dict[str, Value], name: str, value: object, limit: int) 
     else:
         prompts = [value if type(value) is str else str(clean(value, limit, free_text=False))]
     for prompt in prompts:
-        remember_prompt(prompt)
+        known.remember(prompt)
     attributes[a.PROMPTS[name]] = sum(map(len, prompts))
     if name != "prompt":
         return
