@@ -1,6 +1,6 @@
 """What becomes of a dead process's journal: what was open ends as interrupted, counts go on where exports ended."""
 
-from posemon_otel.delivery import wire
+from posemon_otel.delivery import drops, wire
 from posemon_otel.delivery.metrics import EXPORTED, REPLAYED
 from posemon_otel.entries import Error, Finish, Start
 from posemon_otel.journal import Journal, afterwards, positions
@@ -24,7 +24,8 @@ def interrupt_open(journal: Journal) -> int:
     Returns:
         How many were open.
     """
-    positions.take_over(journal.folder, REPLAYED, EXPORTED)
+    if positions.take_over(journal.folder, REPLAYED, EXPORTED):
+        _tell_what_is_gone(journal)
     open_: dict[int, Start] = {}
     ended: set[int] = set()
     alive_until = 0
@@ -42,6 +43,18 @@ def interrupt_open(journal: Journal) -> int:
     left = [start for span_id, start in open_.items() if span_id not in ended]
     afterwards.complete(journal, [(wire.FINISH, _interrupted(start, max(alive_until, start.start))) for start in left])
     return len(left)
+
+
+def _tell_what_is_gone(journal: Journal) -> None:
+    """Segments that everybody else had passed may be gone, with counts that no receiver has."""
+    begin = journal.mark(REPLAYED).low.segment
+    gone = next((segment.number for segment in journal.segments()), begin) - begin - 1
+    if gone > 0 and REPLAYED in journal.consumers:
+        drops.count(REPLAYED, "segments_gone", gone)
+        drops.say_once(
+            f"a process died while its metrics could not be delivered, and {gone} segments of its journal with counts"
+            " were no longer kept (POSEMON_JOURNAL_KEEP)"
+        )
 
 
 def _interrupted(start: Start, end: int) -> Finish:

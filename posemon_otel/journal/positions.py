@@ -6,7 +6,6 @@ Each consumer has a file of its own beside the segments, replaced atomically: a 
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,14 +86,17 @@ def store(folder: Path, consumer: str, mark: Mark) -> None:
     replace(_path(folder, consumer), json.dumps({"low": mark.low, "ranges": mark.ranges}).encode())
 
 
-def take_over(folder: Path, consumer: str, other: str) -> None:
-    """Has `consumer` stand where the mark of `other` does, which is gone then; nothing changes where there is none.
+def take_over(folder: Path, consumer: str, other: str) -> bool:
+    """Has `consumer` stand where the mark of `other` does, which is gone then; False where there is none.
 
     Raises:
         OSError: It could not be done; both marks stand.
     """
-    with contextlib.suppress(FileNotFoundError):
+    try:
         _path(folder, other).replace(_path(folder, consumer))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _path(folder: Path, consumer: str) -> Path:

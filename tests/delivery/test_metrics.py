@@ -447,6 +447,29 @@ def test_a_kill_between_the_export_and_its_mark_counts_the_last_interval_twice_a
         assert truth(receiver) == 9 + 4
 
 
+def test_counts_that_went_with_their_segments_are_told_of(tmp_path, fresh, caplog):
+    body = """
+        handle = configure()
+        generate(100)
+        assert handle.pipeline.shipper.flush(10) and handle.pipeline._replay.drain()
+        generate(100)
+        assert handle.pipeline.shipper.flush(10) and handle.pipeline._replay.drain()
+        own = handle.pipeline._journal.journal()
+        while own.segments()[0].number < 4:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    small = {"POSEMON_JOURNAL_SEGMENT": "4096", "POSEMON_JOURNAL_KEEP": "0"}
+    with Receiver(answer=lambda path: 503 if path == "/v1/metrics" else 200) as receiver:
+        killed = run(tmp_path, receiver.url, body, OTEL_METRIC_EXPORT_INTERVAL="3600000", **small)
+        assert killed.returncode == -9, killed.stderr
+        receiver.answer = lambda _path: 200
+        handle = configure(receiver, tmp_path / "journal")
+        adopt_all(handle, receiver, 1)
+    assert drops.counts()["metrics", "segments_gone"] >= 3
+    assert len([r for r in caplog.records if "were no longer kept" in r.message]) == 1
+
+
 def test_children_of_multiprocessing_count_for_themselves(tmp_path):
     children("fork", tmp_path)
 
