@@ -39,9 +39,11 @@ _ENDPOINTS = {
     "logs": settings.OTLP_LOGS_ENDPOINT,
 }
 SIGNALS = tuple(_GROUP)
+OURS = "posemon_journal"
+"""By this name other SDKs find the exporter that appends to our journal."""
 
 
-def makers(signal: str, chosen: Settings) -> list[Callable[[], Any]]:
+def makers(signal: str, chosen: Settings, *, retrying: bool = False) -> list[Callable[[], Any]]:
     """What makes the exporters of a signal; empty where it is switched off.
 
     An unknown name becomes a line in ``chosen.problems``, and the others are made.
@@ -49,15 +51,18 @@ def makers(signal: str, chosen: Settings) -> list[Callable[[], Any]]:
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
         chosen: The settings.
+        retrying: Whether the exporters are to try again by themselves, because nobody behind a journal does.
     """
     made: list[Callable[[], Any]] = []
     for name in chosen[_EXPORTERS[signal]].split(","):
         name = name.strip()  # noqa: PLW2901 - the trimmed name
+        if name == OURS:  # what is delivered here has come from our journal
+            name = chosen[settings.JOURNAL_EXPORTER]  # noqa: PLW2901
         if name in ("", "none"):
             continue
         if name == "otlp" or name in _PROTOCOL_OF:
             protocol = _PROTOCOL_OF.get(name) or chosen[_PROTOCOLS[signal]] or chosen[settings.OTLP_PROTOCOL]
-            made.append(lambda protocol=protocol: _otlp(protocol, signal, chosen))  # type: ignore[misc]
+            made.append(lambda protocol=protocol: _otlp(protocol, signal, chosen, retrying=retrying))  # type: ignore[misc]
         elif name == "otlp_json_file" and chosen[settings.OTLP_FILE_DIR]:
             made.append(lambda: _file(signal, Path(chosen[settings.OTLP_FILE_DIR])))
         else:
@@ -72,16 +77,18 @@ def makers(signal: str, chosen: Settings) -> list[Callable[[], Any]]:
     return made
 
 
-def _otlp(protocol: str, signal: str, chosen: Settings) -> Any:
+def _otlp(protocol: str, signal: str, chosen: Settings, *, retrying: bool) -> Any:
     module, _, name = _OTLP[protocol, signal].partition(":")
     exporter_class = getattr(import_module(module), name)
     where = _where(protocol, signal, chosen)
     if protocol == "grpc":
         from posemon_otel.delivery import grpc_exporters
 
+        if retrying:
+            return grpc_exporters.made(exporter_class, **where)
         told = grpc_exporters.telling(exporter_class, signal, where["endpoint"])
-        return told(**where, retryable_error_codes=grpc_exporters.NOTHING)
-    if not entry_points(group=_CREDENTIALS):
+        return grpc_exporters.made(told, retryable_error_codes=grpc_exporters.NOTHING, **where)
+    if not retrying and not entry_points(group=_CREDENTIALS):
         from posemon_otel.delivery.http_session import Session
 
         where["session"] = Session(signal, _answer(signal))

@@ -5,9 +5,11 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from opentelemetry.exporter.otlp.proto.grpc.exporter import InvalidCompressionValueException
 
 from posemon_otel.delivery import answers
 from posemon_otel.delivery.answers import LONGEST_RETRY_AFTER, Answer, Verdict
+from posemon_otel.faults import logger
 
 NOTHING = frozenset((grpc.StatusCode.OK,))
 """Codes that an exporter shall retry by itself: none. It takes an empty set for none given; no failure is OK."""
@@ -48,6 +50,21 @@ def telling(exporter_class: type, signal: str, endpoint: str) -> Any:
         endpoint: Where it sends to.
     """
     return type(exporter_class.__name__, (_Telling, exporter_class), {"told_as": (signal, answers.place(endpoint))})
+
+
+def made(exporter_class: Any, **arguments: Any) -> Any:
+    """An exporter. The SDK's raises on every compression but gzip, ``none`` among them.
+
+    Args:
+        exporter_class: As ``telling`` returns.
+        **arguments: Its own.
+    """
+    try:
+        return exporter_class(**arguments)
+    except InvalidCompressionValueException as exc:
+        if '"none"' not in str(exc):
+            logger.warning("%s: over gRPC expected gzip or none; using none", exc)
+        return exporter_class(compression=grpc.Compression.NoCompression, **arguments)
 
 
 class _Heard:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from posemon_otel import faults, operation, settings
-from posemon_otel.delivery import drops, exporters, receipts
+from posemon_otel.delivery import drops, exporters, named, receipts
 from posemon_otel.delivery.direct import DirectSink
 from posemon_otel.delivery.errands import Errands
 from posemon_otel.delivery.happenings import Happenings
@@ -96,7 +96,8 @@ class Pipeline:
         self._readers = tuple(readers)
         self._views = tuple(views)
         if not direct and provider is None:
-            provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
+            ids = ids or named.id_generator(chosen)
+            provider = TracerProvider(named.sampler(chosen), resource, shutdown_on_exit=False, id_generator=ids)
         self.tracer_provider = None if direct else provider
         self.meter_provider: MeterProvider | None = None
         self._journal = OwnJournal(
@@ -156,7 +157,8 @@ class Pipeline:
         budget = self._settings[settings.EXIT_BUDGET] if budget is None else budget
         deadline = time.monotonic() + budget
         delivered = self.force_flush(budget * _FLUSH_SHARE, last=True)
-        operation.use(None)
+        if operation.sink() is self.sink:
+            operation.use(None)
         if self.tracer_provider is not None:
             self.tracer_provider.on_end_sink = self._journal_sink.late
         self._errands.run(lambda: self._end(deadline), deadline - time.monotonic())

@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from posemon_otel import settings
-from posemon_otel.delivery import exporters
+from posemon_otel.delivery import exporters, named
 from posemon_otel.delivery.metering import MeterProvider
 from posemon_otel.delivery.provider import TracerProvider
 from posemon_otel.settings import Settings
@@ -33,18 +33,20 @@ def set_providers(
     Returns:
         The providers, to be flushed and ended.
     """
-    tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    for make in exporters.makers("traces", chosen):
+    tracer_provider = TracerProvider(
+        named.sampler(chosen), resource, shutdown_on_exit=False, id_generator=named.id_generator(chosen)
+    )
+    for make in exporters.makers("traces", chosen, retrying=True):
         tracer_provider.add_span_processor(BatchSpanProcessor(make()))
     trace.set_tracer_provider(tracer_provider)
     exporting = [
         PeriodicExportingMetricReader(make(), chosen[settings.METRIC_INTERVAL])
-        for make in exporters.makers("metrics", chosen)
+        for make in exporters.makers("metrics", chosen, retrying=True)
     ]
     meter_provider = MeterProvider([*exporting, *readers], resource, shutdown_on_exit=False, views=views)
     metrics.set_meter_provider(meter_provider)
     logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
-    for make in exporters.makers("logs", chosen):
+    for make in exporters.makers("logs", chosen, retrying=True):
         logger_provider.add_log_record_processor(BatchLogRecordProcessor(make()))
     set_logger_provider(logger_provider)
     return [tracer_provider, meter_provider, logger_provider]
