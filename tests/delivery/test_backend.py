@@ -291,3 +291,14 @@ def test_the_journal_is_left_to_who_has_the_right_to_ship_and_taken_over_afterwa
     spans("ours again")
     assert flush(handle, 5.0) is True
     assert names(http) == {"ours": 1, "ours again": 1}
+
+
+def test_without_a_journal_the_exporter_itself_tries_again(tmp_path, backend, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "8")
+    replies = iter([Reply(503)])
+    backend.answer = lambda _signal, _message: next(replies, OK)
+    handle = configure(tmp_path, backend, journal="off")
+    spans("one")
+    handle.force_flush(5.0)
+    assert names(backend) == {"one": 1}
+    assert len(backend.asked) == 2
