@@ -176,6 +176,15 @@ JWKS_URL = Setting(
     "jwks_url", "POSEMON_JWKS_URL", address, "", "keys of an identity provider whose RS256 and ES256 tokens are taken too",
     expected="an address with a scheme, like https://id.example.com/jwks.json",
 )  # fmt: skip
+JWKS_AUDIENCE = text(
+    "jwks_audience",
+    "POSEMON_JWKS_AUDIENCE",
+    "",
+    "audience (claim `aud`) that the identity provider's tokens must be for; needed beside its keys",
+)
+JWKS_ISSUER = text(
+    "jwks_issuer", "POSEMON_JWKS_ISSUER", "", "issuer (claim `iss`) that they must be of; unset means any of these keys"
+)
 ADMIN_HOST = text("admin_host", "POSEMON_ADMIN_HOST", "127.0.0.1", "address that the admin app listens on")
 ADMIN_PORT = whole("admin_port", "POSEMON_ADMIN_PORT", 8321, "port of the admin app", 0, 65535)
 ADMIN_PREFIX = text(

@@ -51,3 +51,25 @@ def test_nor_in_what_is_said_of_wrong_values(monkeypatch, capsys):
     assert "hunter" not in said
     (problem,) = [finding["what"] for finding in json.loads(said)["findings"] if finding["state"] == "bad"]
     assert "127.0.0.1:1/x" in problem
+
+
+def test_keys_of_an_identity_provider_need_an_audience(monkeypatch, capsys):
+    def admin():
+        return [found for found in json.loads(doctor(capsys, "--json"))["findings"] if found["about"] == "admin"]
+
+    monkeypatch.setenv("POSEMON_JWKS_URL", "https://id.example.com/jwks.json")
+    (found,) = admin()
+    assert (found["state"], found["what"].partition(":")[0]) == ("bad", "POSEMON_JWKS_AUDIENCE")
+    monkeypatch.setenv("POSEMON_JWKS_AUDIENCE", "pose-admin")
+    (found,) = admin()
+    assert (found["state"], found["what"]) == ("good", "tokens of an identity provider, for pose-admin")
+
+
+def test_serve_refuses_keys_without_an_audience_before_anything_is_made(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("POSEMON_JWKS_URL", "https://id.example.com/jwks.json")
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["serve"])
+    assert exit_.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "POSEMON_JWKS_AUDIENCE" in line
+    assert list(tmp_path.iterdir()) == []

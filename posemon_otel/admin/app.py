@@ -24,10 +24,12 @@ from posemon_otel.admin.rates import Limiter, Rates
 from posemon_otel.admin.responses import StandardHeaders, problem
 from posemon_otel.admin.sign_in import SignInCodes
 from posemon_otel.admin.site import Endpoint, Part, Site, find_role, respond
-from posemon_otel.admin.tokens import SECRET_BYTES, check_secret
+from posemon_otel.admin.tokens import SECRET_BYTES, check_audience, check_secret
 from posemon_otel.records import MetricsService
 from posemon_otel.settings import (
     ADMIN_PREFIX,
+    JWKS_AUDIENCE,
+    JWKS_ISSUER,
     JWKS_URL,
     JWT_SECRET,
     QUEUE,
@@ -49,6 +51,8 @@ def create_app(
     database_url: str | None = None,
     jwt_secret: str | None = None,
     jwks_url: str | None = None,
+    jwks_audience: str | None = None,
+    jwks_issuer: str | None = None,
     redis_url: str | None = None,
     queue: str | None = None,
     prefix: str | None = None,
@@ -68,6 +72,8 @@ def create_app(
         jwt_secret: Key of the tokens, at least 32 bytes; else ``JWT_SECRET``.
         jwks_url: Keys of an identity provider whose RS256 and ES256 tokens are taken too; else ``POSEMON_JWKS_URL``.
             With it the key may be missing: sessions then end with the process.
+        jwks_audience: Whom those tokens must be for (``aud``); else ``POSEMON_JWKS_AUDIENCE``. Needed beside the keys.
+        jwks_issuer: Whose they must be (``iss``); else ``POSEMON_JWKS_ISSUER``, else anybody's with such a key.
         redis_url: BullMQ's Redis; else ``POSEMON_REDIS_URL``. Without one the queue's numbers are ``null``.
         queue: BullMQ's queue; else ``POSEMON_QUEUE``.
         prefix: Where the endpoints begin; else ``POSEMON_ADMIN_PREFIX``.
@@ -79,20 +85,24 @@ def create_app(
         settings: Stands in for the process's settings.
 
     Raises:
-        SecretError: There is no key, or it is too short.
+        SecretError: There is no key, or it is too short, or nothing says whom the provider's tokens are for.
         DatabaseError: No database is named, or its address cannot be used. One that is merely away is no error here.
     """
     values = settings or current()
     keys_url = jwks_url or values[JWKS_URL]
+    remote = None
+    if keys_url:
+        audience = check_audience(jwks_audience or values[JWKS_AUDIENCE])
+        remote = RemoteKeys(keys_url, audience, jwks_issuer or values[JWKS_ISSUER] or None)
     own = jwt_secret or values[JWT_SECRET]
-    secret = secrets.token_hex(SECRET_BYTES) if keys_url and not own else check_secret(own)
+    secret = secrets.token_hex(SECRET_BYTES) if remote and not own else check_secret(own)
     service = MetricsService(engine if engine is not None else open_engine(values, database_url))
     threads = Threads()
     site = Site(
         service=service,
         threads=threads,
         queue=QueueReader(redis_url or values[REDIS_URL], queue or values[QUEUE]),
-        gate=Gate(secret, partial(find_role, service, threads), RemoteKeys(keys_url) if keys_url else None),
+        gate=Gate(secret, partial(find_role, service, threads), remote),
         limiter=Limiter(rates or Rates()),
         secret=secret,
         prefix=_normal(values[ADMIN_PREFIX] if prefix is None else prefix),

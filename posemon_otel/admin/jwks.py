@@ -29,7 +29,15 @@ class RemoteKeys:
     Nothing in a token but its ``kid`` chooses a key, and that only among the provider's own.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, audience: str, issuer: str | None = None) -> None:
+        """Reads nothing yet.
+
+        Args:
+            url: Where the keys are.
+            audience: Whom tokens must be for.
+            issuer: Whose they must be; ``None`` takes whatever is signed with these keys.
+        """
+        self._audience, self._issuer = audience, issuer
         self._client = PyJWKClient(url, lifespan=_KEPT_SECONDS, timeout=_SECONDS, cooldown_duration=30)
 
     def verify(self, token: str) -> Claims:
@@ -47,4 +55,4 @@ class RemoteKeys:
             raise TokenError("The token is not valid.") from None
         if key.algorithm_name not in ALGORITHMS:
             raise TokenError("The token is not valid.")
-        return read_claims(decode(token, key.key, key.algorithm_name))
+        return read_claims(decode(token, key.key, key.algorithm_name, audience=self._audience, issuer=self._issuer))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jwt
 from jwt.types import Options
 
-from posemon_otel.settings import JWT_SECRET
+from posemon_otel.settings import JWKS_AUDIENCE, JWT_SECRET
 
 ALGORITHM = "HS256"
 SECRET_BYTES = 32
@@ -19,7 +19,7 @@ _OPTIONS: Options = {"require": ["exp", "userId"], "verify_iat": False}
 
 
 class SecretError(ValueError):
-    """The key of the tokens is missing or too short; the message says what to do."""
+    """The key of the tokens is missing or too short, or nothing says whom they are for; the message says what to do."""
 
 
 class TokenError(Exception):
@@ -58,6 +58,22 @@ def check_secret(secret: str | None) -> str:
     return secret
 
 
+def check_audience(audience: str | None) -> str:
+    """The audience of an identity provider's tokens, when there is one.
+
+    Without it every token of the provider would open this app, whichever application it was made for.
+
+    Raises:
+        SecretError: It is missing.
+    """
+    if not audience:
+        raise SecretError(
+            f"{JWKS_AUDIENCE.variables[0]}: expected the audience that the identity provider's tokens are for (their "
+            "claim aud), got none; set it to the provider's name for this application"
+        )
+    return audience
+
+
 def make_token(user: str, role: str | None, secret: str, ttl: float = DAY_SECONDS, *, email: str | None = None) -> str:
     """Makes a token.
 
@@ -92,19 +108,32 @@ def verify(token: str, secret: str) -> Claims:
     return read_claims(decode(token, secret, ALGORITHM))
 
 
-def decode(token: str, key: Any, algorithm: str) -> dict[str, Any]:
+def decode(
+    token: str, key: Any, algorithm: str, *, audience: str | None = None, issuer: str | None = None
+) -> dict[str, Any]:
     """The claims of a token, checked with one key and the one algorithm that belongs to it.
 
+    Args:
+        token: The token.
+        key: The key.
+        algorithm: The algorithm.
+        audience: Whom it must be for; ``None`` takes only tokens that name nobody.
+        issuer: Whose it must be; ``None`` takes anybody's.
+
     Raises:
-        TokenError: Signature, algorithm or times are not right.
+        TokenError: Signature, algorithm, times, audience or issuer are not right.
     """
     if len(token) > _MOST_CHARACTERS:
         raise TokenError("The token is too long.")
     try:
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm], options=_OPTIONS)
+        claims: dict[str, Any] = jwt.decode(
+            token, key, algorithms=[algorithm], options=_OPTIONS, audience=audience, issuer=issuer
+        )
         return claims
     except jwt.ExpiredSignatureError:
         raise TokenError("The token has expired.") from None
+    except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
+        raise TokenError("The token is for another application.") from None
     except (jwt.InvalidTokenError, UnicodeError, RecursionError, OverflowError):
         raise TokenError("The token is not valid.") from None
 

@@ -251,22 +251,28 @@ def queue(chosen: Settings) -> Iterator[Finding]:
 
 
 def admin(chosen: Settings) -> Iterator[Finding]:
-    """The key of the admin app's tokens."""
-    secret = chosen[settings.JWT_SECRET]
-    if not secret:
+    """The keys of the admin app's tokens."""
+    secret, keys = chosen[settings.JWT_SECRET], chosen[settings.JWKS_URL]
+    if not secret and not keys:
         yield Finding("admin", OFF, f"{settings.JWT_SECRET.variables[0]} is not set; `posemon serve` needs it")
         return
     try:
-        from posemon_otel.admin.tokens import SecretError, check_secret
+        from posemon_otel.admin.tokens import SecretError, check_audience, check_secret
     except ImportError as error:
         yield Finding("admin", BAD, "it cannot be used", str(error))
         return
     try:
-        check_secret(secret)
+        if secret:
+            check_secret(secret)
+        if keys:
+            check_audience(chosen[settings.JWKS_AUDIENCE])
     except SecretError as error:
         yield _bad("admin", str(error))
-    else:
+        return
+    if secret:
         yield Finding("admin", GOOD, f"{settings.JWT_SECRET.variables[0]} is long enough")
+    if keys:
+        yield Finding("admin", GOOD, f"tokens of an identity provider, for {chosen[settings.JWKS_AUDIENCE]}")
 
 
 def _bad(about: str, message: str) -> Finding:

@@ -25,10 +25,10 @@ def serve(host: str | None, port: int | None) -> None:
 
     It reads POSEMON_DATABASE_URL, else the application's DATABASE_URL, which it never writes, else a database of its
     own in the state folder. JWT_SECRET is the key of its users' tokens, or POSEMON_JWKS_URL
-    names where the keys of their issuer are.
+    names where the keys of their issuer are, and POSEMON_JWKS_AUDIENCE whom they are for.
     """
     from posemon_otel.admin import DatabaseError, SecretError, ServeError, create_app, run
-    from posemon_otel.admin.tokens import check_secret
+    from posemon_otel.admin.tokens import check_audience, check_secret
 
     chosen = Settings()
     settings.use(chosen)
@@ -37,6 +37,8 @@ def serve(host: str | None, port: int | None) -> None:
     try:
         if chosen[settings.JWT_SECRET] or not chosen[settings.JWKS_URL]:
             check_secret(chosen[settings.JWT_SECRET])  # before a database is made
+        if chosen[settings.JWKS_URL]:
+            check_audience(chosen[settings.JWKS_AUDIENCE])
         engine = open_database(chosen)
         app = create_app(engine, login=chosen[settings.ADMIN_LOGIN], settings=chosen)
         with contextlib.suppress(KeyboardInterrupt):

@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from posemon_otel.admin import create_app
+from posemon_otel.admin import SecretError, create_app
 from posemon_otel.settings import Settings
 from tests.admin.conftest import ADMIN, PREFIX, USER, bearer
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+AUDIENCE, ISSUER = "pose-admin", "https://id.example.com/"
 P384 = ec.generate_private_key(ec.SECP384R1())
 
 
@@ -59,7 +60,7 @@ def provider() -> Iterator[SimpleNamespace]:
 
 @pytest.fixture
 def ask(provider, make_client):
-    client = make_client(jwks_url=provider.url)
+    client = make_client(jwks_url=provider.url, jwks_audience=AUDIENCE)
 
     def ask(token: str, path: str = "/metrics") -> int:
         return client.get(f"{PREFIX}{path}", headers={"Authorization": f"Bearer {token}"}).status_code
@@ -69,7 +70,8 @@ def ask(provider, make_client):
 
 
 def sign(key, algorithm: str, kid: str | None, user: str = ADMIN, **claims) -> str:
-    payload = {"userId": user, "email": "a@example.com", "exp": int(time.time()) + 600, **claims}
+    payload = {"userId": user, "email": "a@example.com", "exp": int(time.time()) + 600, "aud": AUDIENCE, **claims}
+    payload = {name: value for name, value in payload.items() if value is not None}
     return jwt.encode(payload, key, algorithm=algorithm, headers={} if kid is None else {"kid": kid})
 
 
@@ -103,8 +105,24 @@ def test_such_a_token_becomes_a_session(ask):
         sign(RSA, "RS256", "rsa-1", exp=int(time.time()) - 5),
         sign("secretsecretsecretsecretsecretse", "HS256", "oct-1"),
         sign(RSA, "RS256", "rsa-1", user=""),
+        sign(RSA, "RS256", "rsa-1", aud="shop"),
+        sign(RSA, "RS256", "rsa-1", aud=["shop", "pose-admin-2"]),
+        sign(RSA, "RS256", "rsa-1", aud=None),
     ],
-    ids=["stranger", "unknown kid", "no kid", "other kid", "RS512", "ES384", "expired", "oct", "no user"],
+    ids=[
+        "stranger",
+        "unknown kid",
+        "no kid",
+        "other kid",
+        "RS512",
+        "ES384",
+        "expired",
+        "oct",
+        "no user",
+        "other audience",
+        "other audiences",
+        "no audience",
+    ],
 )
 def test_tokens_that_are_refused(ask, token):
     assert ask(token) == 401
@@ -138,8 +156,36 @@ def test_without_keys_such_tokens_are_refused(client):
 
 
 def test_with_keys_a_secret_may_be_missing(engine, provider):
-    environ = {"POSEMON_JWKS_URL": provider.url}
+    environ = {"POSEMON_JWKS_URL": provider.url, "POSEMON_JWKS_AUDIENCE": AUDIENCE}
     assert create_app(engine, settings=Settings(environ=environ)) is not None
+
+
+def test_keys_without_an_audience_are_refused_at_once(engine, provider):
+    with pytest.raises(SecretError, match=r"^POSEMON_JWKS_AUDIENCE: expected .*; set it to .*application$"):
+        create_app(engine, settings=Settings(environ={"POSEMON_JWKS_URL": provider.url, "JWT_SECRET": "s" * 32}))
+
+
+def test_one_of_several_audiences_is_enough(ask):
+    assert ask(sign(RSA, "RS256", "rsa-1", aud=["shop", AUDIENCE])) == 200
+
+
+@pytest.mark.parametrize(("claims", "status"), [({"iss": ISSUER}, 200), ({"iss": "https://other/"}, 401), ({}, 401)])
+def test_the_issuer_where_one_is_set(provider, make_client, claims, status):
+    environ = {
+        "POSEMON_JWKS_URL": provider.url,
+        "POSEMON_JWKS_AUDIENCE": AUDIENCE,
+        "POSEMON_JWKS_ISSUER": ISSUER,
+    }
+    client = make_client(settings=Settings(environ=environ))
+    header = {"Authorization": f"Bearer {sign(RSA, 'RS256', 'rsa-1', **claims)}"}
+    assert client.get(f"{PREFIX}/metrics", headers=header).status_code == status
+
+
+def test_whoever_brings_another_applications_token_is_told_so(ask):
+    header = {"Authorization": f"Bearer {sign(RSA, 'RS256', 'rsa-1', aud='shop')}"}
+    assert ask.client.get(f"{PREFIX}/metrics", headers=header).json()["message"] == (
+        "The token is for another application."
+    )
 
 
 def test_unknown_keys_do_not_have_them_read_again_and_again(ask, provider):
