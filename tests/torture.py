@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,8 +31,14 @@ RESULT = ROOT / "docs" / "torture.json"
 KILLS = 1000
 
 
-def torture(kills: int, seed: int, say: Any = print) -> dict[str, Any]:
+def torture(kills: int, seed: int, *, keep: Path | None = None, say: Any = print) -> dict[str, Any]:
     """Runs it.
+
+    Args:
+        kills: How many workers die.
+        seed: Decides how and when each dies, and what it does until then.
+        keep: Where journals and notes are copied to if something is missing.
+        say: Takes a line on how far it has come.
 
     Returns:
         What was noted and what is missing, by what it is; ``failed`` is true where anything is.
@@ -80,6 +87,8 @@ def torture(kills: int, seed: int, say: Any = print) -> dict[str, Any]:
             deadline = time.monotonic() + 60 + kills / 5
             while (result := judge(noted, arrivals))["failed"] and time.monotonic() < deadline:
                 time.sleep(0.5)
+            if result["failed"] and keep is not None:
+                shutil.copytree(folder, keep)
             living.stdin.close()
             assert living.wait(30) == 0
             said = Counter(line.strip() for line in Path(folder, "stderr").read_text().splitlines())
@@ -155,8 +164,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=int(os.environ.get("POSEMON_TORTURE", KILLS)))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help=f"where the result is written, as {RESULT.relative_to(ROOT)} is")
+    parser.add_argument("--keep", type=Path, help="a new folder for journals and notes if something is missing")
     options = parser.parse_args()
-    result = torture(options.kills, options.seed)
+    result = torture(options.kills, options.seed, keep=options.keep)
     text = json.dumps(result, indent=2) + "\n"
     if options.json:
         options.json.write_text(text)

@@ -2,9 +2,12 @@
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.receiver import Receiver
 
@@ -48,10 +51,22 @@ class Backend(Receiver):
         self.requests: list[tuple[str, bytes]] = []
         self._released = threading.Event()
         self._server: Any = None
+        self._items: Counter[bytes] = Counter()
+        self._read = 0
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port: int = found.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def items(self) -> Counter[bytes]:
+        """Ids of the spans whose name begins with ``item``, and how often each has arrived. Reads each request once."""
+        for path, body in self.requests[self._read :]:
+            self._read += 1
+            if path == "/v1/traces":
+                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    for scope in resource.scope_spans:
+                        self._items.update(span.span_id for span in scope.spans if span.name.startswith("item"))
+        return self._items
 
     def behave(self, behaviour: Behaviour) -> None:
         """Changes what requests get; those that were left waiting are hung up on."""

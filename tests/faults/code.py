@@ -1,7 +1,7 @@
 """Code around the telemetry that does what code does."""
 
 import asyncio
-import concurrent.futures
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,28 +110,35 @@ class Cancelled(Scenario):
         return super().survived(measured) + ([] if well else [self.cell(measured)])
 
 
-class Executor(Scenario):
-    """Work given to a thread pool within a span"""
+class NestedException(Scenario):
+    """One exception passes through three measured functions, one around the other"""
 
-    key = "executor"
+    key = "nested-exception"
 
     def script(self, run: Run) -> None:
         run.set_up()
-        with concurrent.futures.ThreadPoolExecutor(2) as pool, run.tracer.start_as_current_span("around"):
-            for done in [pool.submit(run.item) for _ in range(10)]:
-                done.result(10)
+
+        @_measured(run, "item inner")
+        def inner() -> None:
+            raise ValueError("refused")
+
+        middle = _measured(run, "item middle")(inner)
+        outer = _measured(run, "item outer")(middle)
+        run.attempt("raised", outer)
+        for _ in range(3):
+            run.ended()
         run.flush_traces(5.0)
 
     def look(self, backend: Backend, folder: Path, measured: Measured) -> dict[str, Any]:
-        spans = [span for _, _, span in backend.spans()]
-        around = next((span.span_id for span in spans if span.name == "around"), None)
-        return {"children": sum(span.parent_span_id == around for span in spans if span.name != "around")}
+        return {"recorded": sum(event.name == "exception" for _, _, span in backend.spans() for event in span.events)}
 
     def cell(self, measured: Measured) -> str:
-        return f"{measured['children']} of {measured['arrived']} are children of the span around"
+        times = {1: "once", 2: "twice", 3: "three times"}.get(measured["recorded"], f"{measured['recorded']} times")
+        return f"recorded {times}"
 
     def survived(self, measured: Measured) -> list[str]:
-        return super().survived(measured) + ([self.cell(measured)] if measured["children"] != 10 else [])
+        well = measured["raised"] == "ValueError" and measured["recorded"] == 1
+        return super().survived(measured) + ([] if well else [self.cell(measured)])
 
 
 class _Raising(SpanProcessor):
@@ -177,8 +184,7 @@ class ConfiguredTwice(Scenario):
     def script(self, run: Run) -> None:
         run.set_up()
         run.attempt("raised", run.set_up)
-        logger = __import__("logging").getLogger("application")
-        logger.warning("log once")
+        logging.getLogger("application").warning("log once")
         run.items(50)
         run.flush(5.0)
 
@@ -221,7 +227,7 @@ class WrongEnvironment(Scenario):
 SCENARIOS: tuple[type[Scenario], ...] = (
     Generator,
     Cancelled,
-    Executor,
+    NestedException,
     RaisingProcessor,
     ConfiguredTwice,
     WrongEnvironment,

@@ -57,7 +57,7 @@ def test_a_thousand_kills_lost_nothing():
     assert set(TORTURE["deaths"]) == set(DEATHS)
     assert set(TORTURE["missing"].values()) == {0}
     assert all(count > 10_000 for count in TORTURE["noted as ended"].values())
-    assert TORTURE["open when killed"]["reported as interrupted"] > 100
+    assert TORTURE["open when killed"]["reported as interrupted"] > 50
 
 
 def test_a_run_can_be_repeated_by_its_seed():
