@@ -1,11 +1,13 @@
 """Workers and `posemon ship` as processes, for tests that let them work together."""
 
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from tests.receiver import attributes
 
@@ -50,33 +52,63 @@ class Process:
             text=True,
         )
 
+        self._lines = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         if self.process.returncode is None:
             self.process.kill()
-            self.process.communicate(timeout=SECONDS)
+        self._finish()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._lines.put(line.strip())
+        self._lines.put(None)
+
+    def _finish(self):
+        self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        for stream in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):
+                stream.close()
+        if self.process.stderr.closed:
+            return ""
+        with self.process.stderr as stream:
+            return stream.read()
+
+    def line(self):
+        """The next line that it writes; it has to come in time."""
+        line = self._lines.get(timeout=SECONDS)
+        assert line is not None, f"it has ended: {self.process.stderr.read()}"
+        return line
 
     def ask(self, line):
         """Sends a line and returns the answer."""
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
+        return self.line()
 
     def says(self, pattern):
         """Reads lines until one matches."""
-        for line in self.process.stdout:
-            if re.search(pattern, line):
-                return line.strip()
-        raise AssertionError(f"it ended without saying {pattern}: {self.process.stderr.read()}")
+        while not re.search(pattern, line := self.line()):
+            pass
+        return line
+
+    def said(self, text):
+        """Whether one of the lines that it has written since the last look contains this."""
+        return any(text in self.line() for _ in range(self._lines.qsize()))
 
     def end(self, number):
         """Sends a signal; returns the exit code, what it wrote to stderr, and how long it took to end."""
         begun = time.monotonic()
         self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=SECONDS)
-        return self.process.returncode, err, time.monotonic() - begun
+        self.process.wait(SECONDS)
+        seconds = time.monotonic() - begun
+        return self.process.returncode, self._finish(), seconds
 
 
 @contextmanager

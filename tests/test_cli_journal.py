@@ -163,7 +163,7 @@ def test_where_wants_as_many_digits_as_tell_traces_apart(posemon):
     shared = next(digit for digit in "0123456789abcdef" if sum(one.startswith(digit) for one in traces) > 1)
     code, out, err = posemon("where", shared)
     assert (code, out) == (1, "")
-    assert re.fullmatch(rf"posemon: trace {shared}: \d+ traces begin so \(.*\): give more digits", one_line(err))
+    assert re.fullmatch(rf"posemon: trace {shared}: several begin so \(.*\): give more digits", one_line(err))
 
 
 @pytest.mark.parametrize("wrong", ["xyz", "", "0" * 33])

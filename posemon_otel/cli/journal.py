@@ -63,7 +63,7 @@ def flush(timeout: float) -> None:
             left = deliver(chosen, usable(chosen), timeout)
     except NothingToShipError as error:
         raise Failure(str(error)) from None
-    for problem in chosen.problems:
+    for problem in dict.fromkeys(chosen.problems):
         click.echo(f"posemon: {problem}", err=True)
     if left:
         told = ", ".join(

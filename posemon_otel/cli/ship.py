@@ -9,7 +9,7 @@ from posemon_otel import settings
 from posemon_otel.cli.groups import Failure
 from posemon_otel.settings import Settings
 
-_LOOK_EVERY = 0.5
+_LOOK_EVERY = 0.25
 
 
 @click.command()

@@ -40,13 +40,13 @@ def where(trace_id: str, *, as_json: bool) -> None:
     from posemon_otel.state import journals_folder
 
     folder = journals_folder(Settings())
-    found = trails(folder, trace_id)
+    found = trails(folder, trace_id, _MOST_NAMED)
     if not found:
         why = f"never recorded here, or gone with its segments ({settings.JOURNAL_KEEP.variables[0]})"
         raise Failure(f"trace {trace_id}: in no journal in {folder}: {why}")
     if len(found) > 1:
         named = ", ".join(sorted(found)[:_MOST_NAMED]) + (", ..." if len(found) > _MOST_NAMED else "")
-        raise Failure(f"trace {trace_id}: {len(found)} traces begin so ({named}): give more digits")
+        raise Failure(f"trace {trace_id}: several begin so ({named}): give more digits")
     ((whole, its),) = found.items()
     if as_json:
         import json

@@ -6,7 +6,7 @@ for the dead alone. A living process's metrics and callbacks stay in that proces
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +65,14 @@ class Held(NamedTuple):
 
 
 class OutsideShipper(Shipper):
-    """Ships the journals of one service's processes, none of which is this one."""
+    """Ships the journals of one service's processes, none of which is this one.
+
+    Attributes:
+        folder: The service's folder.
+        standing: Whether it ships; False while another process ships this service from outside.
+        problem: Why it cannot; empty where it can, or where another process does.
+        failures: By consumer: what went wrong in its last round.
+    """
 
     def __init__(self, chosen: Settings, root: Path, made: Sequence[Consumer], *, living: bool) -> None:
         """Makes it; ``start`` starts its threads.
@@ -89,16 +96,13 @@ class OutsideShipper(Shipper):
         self._names = [consumer.name for consumer in made]
         self._served = IN_PROCESS.union(self._names)
         self._word = Outside(root, self._served) if living else None
-        self._standing = False
+        self._ended = False
         self._tidied = 0.0
         self._apart: frozenset[str] = frozenset()
+        self._finished: set[Path] = set()
+        self.standing = self._word is None
+        self.problem = ""
         self.failures: dict[str, str] = {}
-        """By consumer: what went wrong in its last round."""
-
-    @property
-    def standing(self) -> bool:
-        """Whether it ships; False while another process ships this service from outside."""
-        return self._word is None or self._standing
 
     @property
     def held(self) -> Held:
@@ -113,38 +117,56 @@ class OutsideShipper(Shipper):
     def adopt(self) -> int:
         """Takes what may be taken, and lets go of what is done; returns how many are held now."""
         with self._adopting:
-            if self._word is not None:
-                self._standing = self._word.take()
-            if not self.standing:
+            if self._ended or not self._stands():
                 return 0
             for folder, journal in list(self._adopted.items()):
-                if not journal.alive:
+                if not journal.alive and folder.exists():
                     self._recover_once(journal)
-                if self._done(journal):
+                if not folder.exists() or self._done(journal):
                     del self._adopted[folder]
                     journal.release_ship()
-            apart: set[str] = set()
-            for journal in journals(self.folder):
-                if journal.folder in self._adopted:
-                    continue
-                alive = journal.alive
-                lacking = set(journal.consumers) - self._served
-                if alive and lacking:
-                    apart |= lacking
-                elif (self._word is not None if alive else not self._done(journal)) and journal.try_ship(
-                    outside=self._word is not None
-                ):
-                    if not journal.alive:
-                        self._recover_once(journal)
-                    self._adopted[journal.folder] = journal
-            self._apart = frozenset(apart)
+            self._apart = frozenset(name for journal in self._others() for name in self._take(journal))
             return len(self._adopted)
 
     def stop(self, timeout: float) -> None:
         """Stops within ``timeout`` seconds; the workers ship by themselves again."""
+        with self._adopting:
+            self._ended = True
         super().stop(timeout)
         if self._word is not None:
             self._word.release()
+
+    def _stands(self) -> bool:
+        """Whether it may ship: it has given the word, or needs none."""
+        if self._word is None:
+            return True
+        try:
+            self.standing, self.problem = self._word.take(), ""
+        except OSError as error:  # the folder is read-only, or was taken away
+            self.standing, self.problem = False, error.strerror or str(error)
+        return self.standing
+
+    def _others(self) -> Iterator[Journal]:
+        """The journals that are not held. What is done stays so, and is not looked at again."""
+        for journal in journals(self.folder):
+            if journal.folder in self._adopted or journal.folder in self._finished:
+                continue
+            if self._done(journal):
+                self._finished.add(journal.folder)
+            else:
+                yield journal
+
+    def _take(self, journal: Journal) -> frozenset[str]:
+        """Takes a journal, or returns what its living process owes beyond what we have."""
+        if journal.alive:
+            lacking = frozenset(journal.consumers) - self._served
+            if lacking or self._word is None:
+                return lacking
+        if journal.try_ship(outside=self._word is not None):
+            if not journal.alive:
+                self._recover_once(journal)
+            self._adopted[journal.folder] = journal
+        return frozenset()
 
     def _done(self, journal: Journal) -> bool:
         return not journal.alive and afterwards.is_completed(journal) and journal.passed(self._names)
@@ -171,7 +193,7 @@ class OutsideShipper(Shipper):
 
     def _tidy(self) -> None:
         """Removes what nobody needs any more; a service of workers that all ended has nobody else to do it."""
-        if self._word is None or not self._standing or time.monotonic() - self._tidied < _TIDY_EVERY:
+        if self._word is None or not self.standing or time.monotonic() - self._tidied < _TIDY_EVERY:
             return
         self._tidied = time.monotonic()
         keep, cap = self._chosen[settings.JOURNAL_KEEP], self._chosen[settings.JOURNAL_CAP]

@@ -74,9 +74,9 @@ class Ship:
             if root not in self._shippers:
                 made = OutsideShipper(self._chosen, root, consumers(self._chosen), living=True)
                 self._shippers[root] = made
-                made.adopt()
                 made.start()
         for root, shipper in self._shippers.items():
+            shipper.adopt()  # more often than by itself: until it has a journal, a worker's flush waits for it
             told = _told(shipper)
             if self._said.get(root) != told:
                 self._said[root] = told
@@ -96,13 +96,15 @@ class Ship:
     def _roots(self) -> list[Path]:
         if self._service:
             root = self._folder / self._service
-            if root not in self._shippers:
-                prepare_root(root)  # the word stands there before the first worker begins
+            prepare_root(root)  # the word stands there before the first worker begins
             return [root]
-        return [root for root in backlog.services(self._folder) if next(journals(root), None) is not None]
+        unknown = [root for root in backlog.services(self._folder) if root not in self._shippers]
+        return [root for root in unknown if next(journals(root), None) is not None]
 
 
 def _told(shipper: OutsideShipper) -> str:
+    if shipper.problem:
+        return f"its journals cannot be shipped: {shipper.problem}"
     if not shipper.standing:
         return "another process ships it from outside; this one takes over when that ends"
     held = shipper.held

@@ -85,12 +85,13 @@ class _Found(NamedTuple):
     entry: Any
 
 
-def trails(folder: Path, prefix: str) -> dict[str, list[Trail]]:
+def trails(folder: Path, prefix: str, most: int) -> dict[str, list[Trail]]:
     """Traces whose id begins so, and for each its trail in every process that has entries of it.
 
     Args:
         folder: As ``state.journals_folder`` tells.
         prefix: Hexadecimal digits in lower case.
+        most: How many traces are wanted; at more it stops looking, and their trails are not whole.
     """
     found: dict[str, list[Trail]] = {}
     for journal in backlog.every_journal(folder):
@@ -98,10 +99,14 @@ def trails(folder: Path, prefix: str) -> dict[str, list[Trail]]:
         try:
             for trace_id, one in _entries(journal, prefix):
                 by_trace.setdefault(trace_id, []).append(one)
+                if len(found.keys() | by_trace.keys()) > most:
+                    break
             for trace_id, entries in by_trace.items():
                 found.setdefault(trace_id, []).append(_trail(journal, trace_id, entries))
         except OSError:
             continue  # its owner has just removed it
+        if len(found) > most:
+            break
     return found
 
 
