@@ -1,6 +1,7 @@
 """The consumers of traces and logs: entries become the SDK's own records and go to an SDK exporter."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def decode(tag: int, payload: Any, signal: str) -> Any:
         return None
 
 
-class _Exported:
+class _Exported(ABC):
     """What spans and logs have in common: records for an exporter, given through a sieve."""
 
     name: str
@@ -132,9 +133,9 @@ class _Exported:
                 items.append(Item(index, record, len(payload)))
         return items
 
+    @abstractmethod
     def _record(self, tag: int, payload: Any, resource: Resource, scopes: _Scopes) -> Any:
         """The SDK's record of an entry, or ``None`` where it is none of this signal's."""
-        raise NotImplementedError
 
     def _set_aside(self, journal: Journal, entries: Sequence[Entry], refused: Refused) -> None:
         tag, payload = entries[refused.item.number]

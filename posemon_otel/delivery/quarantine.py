@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from posemon_otel.delivery import receipts
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 """Size of the file beyond which its older half goes."""
 
 PAYLOAD_BYTES = 1024 * 1024

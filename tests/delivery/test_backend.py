@@ -146,9 +146,14 @@ def test_retry_after_is_honoured_even_by_a_flush(tmp_path, backend):
     assert names(backend) == {"one": 1}
 
 
-def test_one_poison_record_among_500_is_set_aside_and_the_others_arrive_once(tmp_path, backend, caplog):
+@pytest.mark.parametrize(
+    ("refusal", "in_grpc"), [(400, "INVALID_ARGUMENT"), (401, "UNAUTHENTICATED"), (500, "INTERNAL")]
+)
+def test_one_poison_record_among_500_is_set_aside_and_the_others_arrive_once(
+    tmp_path, backend, caplog, refusal, in_grpc
+):
     def answer(_signal, message):
-        return Reply(400) if any(span.name == "poison" for span in spans_of(message)) else OK
+        return Reply(refusal) if any(span.name == "poison" for span in spans_of(message)) else OK
 
     backend.answer = answer
     handle = configure(tmp_path, backend)
@@ -159,7 +164,7 @@ def test_one_poison_record_among_500_is_set_aside_and_the_others_arrive_once(tmp
     assert drops.counts() == {("traces", "rejected"): 1}
     folder = own(handle).folder
     (aside,) = quarantined(folder, "traces")
-    status = "400" if backend.protocol != "grpc" else "INVALID_ARGUMENT"
+    status = str(refusal) if backend.protocol != "grpc" else in_grpc
     assert (aside.name, aside.status) == ("poison", status)
     assert backend.url in aside.endpoint
     assert aside.payload is not None
