@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from zlib import crc32
 
 from posemon_otel import settings
 from posemon_otel.settings import Settings
@@ -40,20 +41,20 @@ def journal_root(chosen: Settings, service: str) -> Path:
     return journals_folder(chosen) / _name(service)
 
 
-def spare_root(service: str) -> Path:
-    """The folder that stands in for ``journal_root`` while that cannot be written: in memory, where there is such.
+def spare_root(root: Path) -> Path:
+    """The folder that stands in for a service's folder that cannot be written: in memory, where there is such.
 
     It is this user's alone, which journals check. It is not made here.
 
     Args:
-        service: ``service.name``.
+        root: The folder that it stands in for, as ``journal_root`` tells.
     """
     memory = Path("/dev/shm")  # noqa: S108 - see above
     if not memory.is_dir():
         import tempfile
 
         memory = Path(tempfile.gettempdir())
-    return memory / f"posemon-{os.getuid()}-{_name(service)}"
+    return memory / f"posemon-{os.getuid()}-{root.name}-{crc32(os.fsencode(root)):08x}"
 
 
 def _name(service: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posemon_otel import faults, settings
-from posemon_otel.delivery import drops, exporters
+from posemon_otel.delivery import drops, exporters, own_journal
 from posemon_otel.delivery.metric_export import Inherited
 from posemon_otel.delivery.otlp import Logs, Traces
 from posemon_otel.delivery.records import Records
@@ -197,7 +197,6 @@ class OutsideShipper(Shipper):
             return
         self._tidied = time.monotonic()
         keep, cap = self._chosen[settings.JOURNAL_KEEP], self._chosen[settings.JOURNAL_CAP]
-        for consumer, entries in tidy(
-            self.folder, keep_bytes=keep, cap_bytes=cap, settled=afterwards.is_completed
-        ).items():
-            drops.count(consumer, "journal_full", entries)
+        lost = tidy(self.folder, keep_bytes=keep, cap_bytes=cap, settled=afterwards.is_completed)
+        for signal, entries in own_journal.items(lost).items():
+            drops.count(signal, "journal_full", entries)

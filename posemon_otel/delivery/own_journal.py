@@ -4,6 +4,8 @@ What cannot be appended to the configured folder goes to a folder in memory, and
 of the process. Housekeeping leads back as soon as the configured folder takes it again.
 """
 
+import errno
+import os
 import shutil
 import tempfile
 import threading
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.resources import Resource
 
 from posemon_otel import faults, settings
-from posemon_otel.delivery import drops
+from posemon_otel.delivery import drops, wire
 from posemon_otel.journal import MEMORY_BYTES, SPARE_BYTES, Journal, Writer, afterwards, tidy
 from posemon_otel.settings import Settings
 from posemon_otel.state import journal_root, spare_root
@@ -25,6 +27,13 @@ CONFIGURED, MEMORY_DISK, MEMORY = "configured", "memory-disk", "memory"
 
 _COSTS = {MEMORY_DISK: "does not outlive the machine", MEMORY: "does not outlive the process"}
 _MEND = "Set POSEMON_JOURNAL_DIR to a folder that this process may write"
+_ITEMS = {
+    "traces": {wire.FINISH},
+    "logs": {wire.LOG, wire.EVENT},
+    "metrics": {wire.FINISH, wire.EVENT},
+    "records": {wire.FINISH, wire.EVENT},
+    "events": {wire.EVENT},
+}
 _TIDY_EVERY = 60.0
 _RETURN_EVERY = 30.0
 _ASK_EVERY = 5.0
@@ -104,7 +113,7 @@ class OwnJournal:
             return State(root, MEMORY_DISK if self._homeless else CONFIGURED, self._homeless)
         places = writer.places
         trouble = next((t.error for t in places.troubles if t.place is places.home), None)
-        why = self._homeless or ("" if trouble is None else trouble.strerror or str(trouble))
+        why = self._homeless or _why(trouble)
         now = getattr(places.now, "root", None)
         if now is None:
             return State(root, MEMORY, why)
@@ -176,8 +185,8 @@ class OwnJournal:
     def _tidy(self, keep_bytes: int) -> None:
         for root in self.roots():
             lost = tidy(root, keep_bytes=keep_bytes, cap_bytes=self._cap, settled=afterwards.is_completed)
-            for consumer, entries in lost.items():
-                drops.count(consumer, "journal_full", entries)
+            for signal, entries in items(lost).items():
+                drops.count(signal, "journal_full", entries)
 
     def _say(self) -> None:
         """One line when the journal lies elsewhere, one when it is back."""
@@ -195,12 +204,12 @@ class OwnJournal:
         writer = self._writer
         if writer is None:
             return
-        for reason, lost in (("journal_full", writer.dropped), ("journal_removed", writer.removed)):
-            for consumer, entries in lost.items():
-                new = entries - self._lost.get((consumer, reason), 0)
+        for reason, lost in (("journal_full", writer.places.capped), ("journal_removed", writer.places.removed)):
+            for key, entries in items(lost.copy()).items():
+                new = entries - self._lost.get((key, reason), 0)
                 if new > 0:
-                    self._lost[consumer, reason] = entries
-                    drops.count(consumer, reason, new)
+                    self._lost[key, reason] = entries
+                    drops.count(key, reason, new)
 
     def close(self, *, seal: bool) -> None:
         """Gives up the right to ship it: what is left goes out at the next start.
@@ -243,13 +252,12 @@ class OwnJournal:
             return journal_root(self._settings, self._service())
         except (OSError, RuntimeError) as exc:  # no folder for temporary files, or no home
             self._homeless = str(exc).rstrip(".")
-            return spare_root(self._service())
+            return spare_root(Path(self._service() or "service"))
 
     def _spares(self) -> list[Path]:
         if self._settings[settings.JOURNAL] == "off":
             return []
-        spare = spare_root(self._service())
-        return [] if spare == self.root() else [spare]
+        return [] if self._homeless else [spare_root(self.root())]
 
     def _find_cap(self) -> int:
         """The cap in force: a low one while an endpoint that nobody has named has never answered."""
@@ -272,6 +280,26 @@ class OwnJournal:
         signals = (settings.TRACES_EXPORTER, settings.METRICS_EXPORTER, settings.LOGS_EXPORTER)
         named = any(self._settings[endpoint] for endpoint in settings.OTLP_ENDPOINTS)
         return not named and any("otlp" in self._settings[signal].split(",") for signal in signals)
+
+
+def items(lost: Mapping[tuple[str, int], int]) -> dict[str, int]:
+    """What a loss of entries means for each signal: the others' entries in the same segments are none of its items.
+
+    Args:
+        lost: Entries by (consumer, tag), as journals count them.
+    """
+    found: dict[str, int] = {}
+    for (consumer, tag), entries in lost.items():
+        if tag in _ITEMS.get(consumer, ()):
+            found[consumer] = found.get(consumer, 0) + entries
+    return found
+
+
+def _why(error: OSError | None) -> str:
+    if error is None:
+        return ""
+    full = error.errno == errno.ENOSPC  # told in more words where a part of an entry could be written
+    return os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from posemon_otel.journal.files import JournalError, Lock, is_locked, owned
 from posemon_otel.journal.place import ALIVE, SHIP
 from posemon_otel.journal.reader import Journal
-from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES
+from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, Lost, add
 from posemon_otel.journal.segment import segment_numbers
 
 KEEP_FOLDERS = 64
@@ -89,7 +89,7 @@ def tidy(
     cap_bytes: int = CAP_BYTES,
     keep_folders: int = KEEP_FOLDERS,
     settled: Callable[[Journal], bool] = lambda _journal: True,
-) -> dict[str, int]:
+) -> Lost:
     """Remove what is too much of the dead processes' journals, oldest first.
 
     Args:
@@ -100,12 +100,12 @@ def tidy(
         settled: Whether nothing will be added to a dead process's journal any more; else it stays.
 
     Returns:
-        Entries that each consumer lost by it.
+        Entries that each consumer lost by it, by (consumer, tag).
 
     Raises:
         OSError: `root` cannot be read.
     """
-    lost: dict[str, int] = {}
+    lost: Lost = {}
     if network_filesystem(root) is not None:
         return lost
     _sweep(root)
@@ -123,8 +123,7 @@ def tidy(
         else:
             waiting += size
             if waiting > cap_bytes and journal.try_ship():
-                for consumer, entries in journal.trim(cap_bytes=max(cap_bytes - waiting + size, 0)).items():
-                    lost[consumer] = lost.get(consumer, 0) + entries
+                add(lost, journal.trim(cap_bytes=max(cap_bytes - waiting + size, 0)))
                 journal.release_ship()
     return lost
 

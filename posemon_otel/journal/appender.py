@@ -12,12 +12,14 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from posemon_otel.journal.files import Descriptor, JournalError
 from posemon_otel.journal.places import Own, Places
-from posemon_otel.journal.segment import FIRST, Head, encode_head, ends_with, frame, write_whole
+from posemon_otel.journal.retention import Known
+from posemon_otel.journal.segment import FIRST, TAG_AT, Head, encode_head, ends_with, frame, write_whole
 
 # `write` says one of these instead of writing anything; after any other failure the segment's end is in doubt
 _NOTHING_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -52,7 +54,8 @@ class Appender:
         self._retired: list[Descriptor] = []
         self._numbers = itertools.count(FIRST)
         self._fd = self._number = self._room = _NO_ROOM
-        self._count = self._carried = 0
+        self._count = 0
+        self._tags: defaultdict[int, int] = defaultdict(int)
         self._bare = self._sealed = self.closed = False
 
     def _lose(self) -> None:
@@ -69,7 +72,7 @@ class Appender:
             if descriptor is not None:
                 descriptor.close()
 
-    def _put(self, data: bytes, entries: int = 1, *, again: bool = True) -> None:
+    def _put(self, data: bytes, *, entries: bool = True, again: bool = True) -> None:
         length = len(data)
         with self._lock:
             outer = self._busy
@@ -90,11 +93,13 @@ class Appender:
                 raise
             else:
                 self._room -= length
-                self._count += entries
+                if entries:
+                    self._count += 1
+                    self._tags[data[TAG_AT]] += 1
                 return
             finally:
                 self._busy = outer
-            self._put(data, entries, again=False)
+            self._put(data, entries=entries, again=False)
 
     def _make_ready(self, length: int, outer: bytes | None) -> None:
         """Have a segment that an entry of `length` bytes may be written to."""
@@ -111,8 +116,9 @@ class Appender:
                 self._rotate()
             elif self._bare:
                 self._write_prelude()
-        except OSError:  # a full disk, say: what is small may still fit into the old one
-            if self._sealed or self.closed:
+        except OSError as error:  # a full disk, say: what is small may still fit into the old one
+            elsewhere = error.errno not in _NOTHING_WRITTEN and self.places.after(self.places.now)
+            if self._sealed or self.closed or elsewhere:
                 raise
 
     def _cut_back(self, number: int, written: int, length: int) -> NoReturn:
@@ -173,20 +179,20 @@ class Appender:
         if self._number < number:
             self._descriptor, self._fd, self._room = descriptor, descriptor.number, _NO_ROOM
             past, self._number = self._number, number
-            before, entries = self.places.now, self._carried + self._count
-            self._carried = self._count = 0
+            before, tags = self.places.now, self._tags
+            self._count, self._tags = 0, defaultdict(int)
             self._sealed, self._bare = False, True
             self.places.use(place)
-            self._retire(old, before, past, entries)
+            self._retire(old, before, past, tags)
         else:
             descriptor.close()
 
-    def _retire(self, descriptor: Descriptor | None, place: Own, number: int, entries: int) -> None:
+    def _retire(self, descriptor: Descriptor | None, place: Own, number: int, tags: Mapping[int, int]) -> None:
         if descriptor is not None:
             # not closed here: an outer frame of this thread may be about to write to it
             self._retired.append(descriptor)
             if descriptor.ours:
-                place.sealed.known[number] = (os.fstat(descriptor.number).st_size, entries)
+                place.sealed.known[number] = Known(os.fstat(descriptor.number).st_size, tags)
                 if self._fsync:
                     os.fsync(descriptor.number)
 
@@ -204,11 +210,10 @@ class Appender:
         self._room = max(self.places.now.segment_bytes, len(data))
         try:
             if data:
-                self._put(data, 0)
+                self._put(data, entries=False)
         except BaseException:
             self._bare, self._room = True, _NO_ROOM
             raise
-        self._carried += len(frames)
         if not self._sealed:  # it does not count: a long one must not leave a segment without room
             self._room = self.places.now.segment_bytes
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from posemon_otel.journal.own import Memory, OwnFolder
 from posemon_otel.journal.place import Place
 from posemon_otel.journal.positions import Mark
-from posemon_otel.journal.retention import add, lost_of
+from posemon_otel.journal.retention import Known, Lost, add, lost_of, totals
 from posemon_otel.journal.segment import Segment
 
 Own: TypeAlias = OwnFolder | Memory
@@ -34,6 +34,7 @@ class Places(Place):
     Attributes:
         home: Where the writer is meant to append.
         now: Where it does.
+        capped: Entries that each consumer lost because of the cap.
         removed: Entries that each consumer lost because somebody has removed them.
         troubles: The places that were given up, newest last; empty when the writer is where it is meant to be.
     """
@@ -43,8 +44,8 @@ class Places(Place):
         self.home = home
         self._own: tuple[Own, ...] = (home, *others)
         self._consumers = tuple(consumers)
-        self._lost: dict[str, int] = {}
-        self.removed: dict[str, int] = {}
+        self.capped: Lost = {}
+        self.removed: Lost = {}
         self._refused = False
         self.now: Own = home
         self.path = home.path
@@ -103,11 +104,11 @@ class Places(Place):
 
     def dropped(self) -> dict[str, int]:
         total = dict.fromkeys(self._consumers, 0)
-        add(total, self._lost)
+        add(total, totals(self.capped))
         return total
 
     def add_dropped(self, counts: Mapping[str, int]) -> None:
-        add(self._lost, counts)
+        """Its parts do."""
 
     def take_ship(self, left_to: Collection[str] | None = None) -> bool:
         """Take the right to ship everything.
@@ -170,22 +171,22 @@ class Places(Place):
 
     def trim(self, newest: int) -> None:
         """Delete what is too much of the segments before `newest` in the place in use, and count what is lost by it."""
-        add(self._lost, self.now.sealed.trim(self.now, newest, self._holding))
+        add(self.capped, self.now.sealed.trim(self.now, newest, self._holding))
 
     def make_room(self, place: Own, newest: int) -> bool:
         """Delete what is only kept for looking things up in `place`, whose disk is full; whether there was anything."""
         before = len(place.numbers())
-        add(self._lost, place.sealed.trim(place, newest, self._holding, keep_bytes=0))
+        add(self.capped, place.sealed.trim(place, newest, self._holding, keep_bytes=0))
         return len(place.numbers()) < before
 
     def count_removed(self) -> None:
         """Count the sealed segments of the place in use that somebody has taken away."""
         place, marks, there = self.now, self._holding(), set(self.now.numbers())
-        for number, (size, entries) in list(place.sealed.known.items()):
+        for number, known in list(place.sealed.known.items()):
             if number not in there:
                 del place.sealed.known[number]
-                lost = lost_of(Segment(number, size), entries, marks)
-                place.add_dropped(lost)
+                lost = lost_of(place, Segment(number, known.size), known, marks)
+                place.add_dropped(totals(lost))
                 add(self.removed, lost)
         self._store_all()
 
@@ -219,7 +220,7 @@ class Places(Place):
             finally:
                 os.close(descriptor)
             self.home.begin(number, content).close()
-            self.home.sealed.known[number] = place.sealed.known.pop(number, (len(content), 0))
+            self.home.sealed.known[number] = place.sealed.known.pop(number, Known(len(content), {}))
             place.remove(number)
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ Nothing is shared with the writer but files, so that the process that writes and
 from __future__ import annotations
 
 import errno
-import itertools
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -222,29 +221,25 @@ class Journal:
             saved = saved or self._place.store(consumer, mark)  # a full disk may have room now
         return saved
 
-    def trim(self, *, cap_bytes: int | None = None) -> dict[str, int]:
+    def trim(self, *, cap_bytes: int | None = None) -> retention.Lost:
         """Delete what all consumers have passed and is more than is kept.
 
         Args:
             cap_bytes: Let no more than this wait for its consumers: the oldest goes. None: all of it may.
 
         Returns:
-            Entries that each consumer lost by it.
+            Entries that each consumer lost by it, by (consumer, tag).
         """
         alive = self.alive  # before the sizes: what a writer added and then died of would not be in them
         newest = self.segments()[-1:] if alive else []
         marks = {consumer: self._place.current(consumer) for consumer in self.consumers}
-        lost: dict[str, int] = {}
+        lost: retention.Lost = {}
         for part in self._place.parts:
             sealed = [segment for segment in part.segments() if not newest or segment.number < newest[0].number]
             keep = part.keep_bytes
-            found = retention.trim(part, sealed, marks, keep_bytes=keep, cap_bytes=cap_bytes, count=self._count)
+            found = retention.trim(part, sealed, marks, keep_bytes=keep, cap_bytes=cap_bytes, known={})
             retention.add(lost, found)
         return lost
-
-    def _count(self, number: int) -> int:
-        places = (position.segment for position, _, _ in self.entries(Position(number, 0, 0)))
-        return sum(1 for _ in itertools.takewhile(number.__eq__, places))
 
     def passed(self, consumers: Collection[str] | None = None) -> bool:
         """Whether nothing waits for `consumers` (all that are owed, unless named); those not owed do not count."""

@@ -7,13 +7,15 @@ the segments, so that the count outlives the process.
 from __future__ import annotations
 
 import contextlib
+import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from posemon_otel.journal.files import replace
 from posemon_otel.journal.positions import Mark
-from posemon_otel.journal.segment import Segment
+from posemon_otel.journal.segment import Segment, scan
 
 if TYPE_CHECKING:
     from posemon_otel.journal.place import Shelf
@@ -33,6 +35,10 @@ SPARE_BYTES = 64 * 1024 * 1024
 MEMORY_BYTES = 16 * 1024 * 1024
 """What segments in the process's own memory may take, which stand in where no folder can be written."""
 
+Lost: TypeAlias = dict[tuple[str, int], int]
+"""How many entries of a tag a consumer lost, by (consumer, tag)."""
+
+Key = TypeVar("Key")
 _DROPPED = "dropped.json"
 
 
@@ -73,8 +79,8 @@ def trim(
     *,
     keep_bytes: int,
     cap_bytes: int | None = None,
-    count: Callable[[int], int] = lambda _number: 0,
-) -> dict[str, int]:
+    known: Mapping[int, Known],
+) -> Lost:
     """Delete what is too much of a writer's sealed segments.
 
     Args:
@@ -83,41 +89,63 @@ def trim(
         marks: Up to where each consumer needs none.
         keep_bytes: How much of what all have passed stays.
         cap_bytes: How much may wait; None: all of it.
-        count: Entries in the segment of that number.
+        known: What is known of the segments by their numbers; the others are read where they are lost.
 
     Returns:
-        How many entries each consumer lost by it; counted there, too.
+        How many entries each consumer lost by it, by their tags; counted there, too.
     """
     found = excess(sealed, tuple(marks.values()), keep_bytes, cap_bytes)
-    total: dict[str, int] = {}
+    total: Lost = {}
     for segment in [*found.waiting, *found.passed]:
-        lost = segment in found.waiting
-        entries = count(segment.number) if lost else 0
+        lost = lost_of(shelf, segment, known.get(segment.number), marks) if segment in found.waiting else {}
         try:
             shelf.remove(segment.number)
         except OSError:  # a file system that became read-only: it stays, and is not lost
             continue
-        if lost:
-            add(total, lost_of(segment, entries, marks))
+        add(total, lost)
     if total:
-        shelf.add_dropped(total)
+        shelf.add_dropped(totals(total))
     return total
 
 
-def lost_of(segment: Segment, entries: int, marks: Mapping[str, Mark]) -> dict[str, int]:
-    """How many of a segment's `entries` each consumer had still before it."""
-    counts = {}
+def lost_of(shelf: Shelf, segment: Segment, known: Known | None, marks: Mapping[str, Mark]) -> Lost:
+    """How many of a segment's entries each consumer had still before it."""
+    lost: Lost = {}
     for consumer, mark in marks.items():
-        if not mark.passed(segment.number, segment.size):
-            done = mark.low.entry if mark.low.segment == segment.number else 0
-            counts[consumer] = max(entries - done, 0)
-    return counts
+        if mark.passed(segment.number, segment.size):
+            continue
+        inside = mark.low.offset if mark.low.segment == segment.number else 0
+        tags = known.tags if known is not None and not inside else _count(shelf, segment.number, inside)
+        for tag, entries in tags.items():
+            lost[consumer, tag] = entries
+    return lost
 
 
-def add(total: dict[str, int], counts: Mapping[str, int]) -> None:
+def _count(shelf: Shelf, number: int, offset: int) -> Mapping[int, int]:
+    """The entries of a segment from `offset` on, by tag; none where it cannot be read any more."""
+    try:
+        descriptor = shelf.open(number)
+    except OSError:
+        return {}
+    try:
+        data = os.pread(descriptor, os.fstat(descriptor).st_size, offset)
+    finally:
+        os.close(descriptor)
+    return Counter(tag for tag, _ in scan(data, len(data)).entries)
+
+
+def totals(lost: Lost) -> dict[str, int]:
+    """What each consumer lost, whatever the tags."""
+    total: dict[str, int] = {}
+    for (consumer, _), entries in lost.items():
+        total[consumer] = total.get(consumer, 0) + entries
+    return total
+
+
+def add(total: dict[Key, int], counts: Mapping[Key, int]) -> None:
     """Add `counts` to `total`."""
-    for consumer, count in counts.items():
-        total[consumer] = total.get(consumer, 0) + count
+    for key, count in counts.items():
+        total[key] = total.get(key, 0) + count
 
 
 def load_dropped(folder: Path) -> dict[str, int]:
@@ -141,23 +169,32 @@ def add_dropped(folder: Path, counts: Mapping[str, int]) -> None:
         replace(folder / _DROPPED, json.dumps(total).encode())
 
 
+class Known(NamedTuple):
+    """What a writer remembers of a sealed segment."""
+
+    size: int
+    """Its bytes."""
+    tags: Mapping[int, int]
+    """Its entries by tag, without those that it began with."""
+
+
 class SealedSegments:
     """What a writer remembers of its sealed segments in one place: enough to know without a look that all is well.
 
     Attributes:
         keep_bytes: How much of what all have passed stays.
         cap_bytes: How much may wait.
-        known: Bytes and entries of each segment by its number.
+        known: The segments by their numbers.
     """
 
     def __init__(self, keep_bytes: int, cap_bytes: int) -> None:
         self.keep_bytes = keep_bytes
         self.cap_bytes = cap_bytes
-        self.known: dict[int, tuple[int, int]] = {}
+        self.known: dict[int, Known] = {}
 
     def trim(
         self, shelf: Shelf, newest: int, holding: Callable[[], Mapping[str, Mark]], keep_bytes: int | None = None
-    ) -> dict[str, int]:
+    ) -> Lost:
         """Delete what is too much of the segments before `newest`; returns what each consumer lost by it.
 
         Args:
@@ -167,17 +204,17 @@ class SealedSegments:
             keep_bytes: How much stays of what all have passed, if not as usual.
         """
         keep = self.keep_bytes if keep_bytes is None else keep_bytes
-        if sum(size for size, _ in list(self.known.values())) <= min(keep, self.cap_bytes):
+        if sum(one.size for one in list(self.known.values())) <= min(keep, self.cap_bytes):
             return {}
         sealed = [segment for segment in shelf.segments() if segment.number < newest]
-        known = {number: self.known.get(number, (size, 0)) for number, size in sealed}
         lost = trim(
             shelf,
             sealed,
             holding(),
             keep_bytes=keep,
             cap_bytes=self.cap_bytes,
-            count=lambda number: known[number][1],
+            known=self.known,
         )
-        self.known = known
+        there = {segment.number for segment in shelf.segments()}
+        self.known = {number: known for number, known in self.known.items() if number in there}
         return lost

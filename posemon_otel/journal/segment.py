@@ -34,6 +34,9 @@ _DRAFT: Final = ".new"
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
 _HEADER: Final = Struct("<IIB")
 _HEADER_SIZE: Final = _HEADER.size
+TAG_AT: Final = _HEADER_SIZE - 1
+"""Where the tag stands in a frame."""
+
 _PREFIX: Final = Struct("<II")
 _PREFIX_SIZE: Final = _PREFIX.size
 _TAG_CRC: Final = tuple(crc32(bytes((tag,))) for tag in range(256))

@@ -124,13 +124,8 @@ class Writer(Appender):
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Entries that each consumer lost because of the cap."""
+        """Entries that each consumer lost because of the cap; `places` knows them by tag, and what was removed."""
         return self.places.dropped()
-
-    @property
-    def removed(self) -> dict[str, int]:
-        """Entries that each consumer lost because somebody has removed them."""
-        return dict(self.places.removed)
 
     def append(self, tag: int, record: Any) -> None:
         """Write one entry; when this returns, the kernel has it.

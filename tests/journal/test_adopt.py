@@ -257,10 +257,10 @@ def test_beyond_the_cap_the_oldest_of_the_dead_go_and_are_counted(make, root, dr
     left = drain(Journal.open(old.folder))
     assert 0 < len(left) < 10
     assert left == [f"{index}" * 50 for index in range(10 - len(left), 10)]
-    assert lost == {"otlp": 10 - len(left), "records": 10 - len(left)}
-    assert Journal.open(old.folder).dropped == lost
+    assert lost == {("otlp", TAG): 10 - len(left), ("records", TAG): 10 - len(left)}
+    assert Journal.open(old.folder).dropped == {"otlp": 10 - len(left), "records": 10 - len(left)}
     assert len(drain(Journal.open(new.folder))) == 10
-    assert tidy(root, cap_bytes=0) == {"records": 10 + len(left)}
+    assert tidy(root, cap_bytes=0) == {("records", TAG): 10 + len(left)}
     assert tidy(root, cap_bytes=0) == {}
     assert list(root.iterdir()) == []
 

@@ -245,7 +245,7 @@ def test_what_is_removed_is_put_back_with_what_was_appended_meanwhile(standing_b
     assert Journal.open(writer.folder).alive
     assert journal.try_ship()
     assert drain(journal) == ["before", "unseen", "after"]
-    assert writer.removed == {}
+    assert writer.places.removed == {}
     journal.release_ship()
     writer.close()
     assert drain(next(adoptable(root, consumers=["records"])), "records") == ["delivered", "before", "unseen", "after"]
@@ -260,7 +260,7 @@ def test_what_went_with_the_folder_is_counted_for_who_had_it_before_him(standing
     shutil.rmtree(writer.folder)
     writer.append(TAG, "new")
     assert writer.mend()
-    assert writer.removed == {"records": 9}
+    assert writer.places.removed == {("records", TAG): 9}
     assert [record[0] for record in drain(journal, "records")[:1]] == [9]
     assert drain(journal) == ["new"]
 
