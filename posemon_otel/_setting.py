@@ -62,6 +62,17 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def without(refused: str) -> Callable[[str], str]:
+    """Text that does not hold a word."""
+
+    def parse(value: str) -> str:
+        if refused in value:
+            raise ValueError(value)
+        return value.strip()
+
+    return parse
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         word = value.strip().lower()

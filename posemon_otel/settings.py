@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from posemon_otel._setting import Setting as Setting  # noqa: PLC0414 - others import it from here
-from posemon_otel._setting import address, choice, endpoint, flag, names, protocol, seconds, text, whole
+from posemon_otel._setting import address, choice, endpoint, flag, names, protocol, seconds, text, whole, without
 
 if TYPE_CHECKING:
     from posemon_otel.otel_variables import Wrong
@@ -36,12 +36,10 @@ TRACES_EXPORTER = text(
 )
 METRICS_EXPORTER = text("metrics_exporter", "OTEL_METRICS_EXPORTER", "otlp", "as for traces")
 LOGS_EXPORTER = text("logs_exporter", "OTEL_LOGS_EXPORTER", "otlp", "as for traces")
-JOURNAL_EXPORTER = text(
-    "journal_exporter",
-    "POSEMON_JOURNAL_EXPORTER",
-    "otlp",
-    "what the exporter `posemon_journal` of other SDKs delivers to, from the journal",
-)
+JOURNAL_EXPORTER = Setting(
+    "journal_exporter", "POSEMON_JOURNAL_EXPORTER", without("posemon_journal"), "otlp",
+    "where the exporter `posemon_journal` of other SDKs delivers to", expected="as for traces, and not itself",
+)  # fmt: skip
 TRACES_SAMPLER = text(
     "traces_sampler", "OTEL_TRACES_SAMPLER", "", "OpenTelemetry's sampler, or an installed one's name"
 )
@@ -335,14 +333,19 @@ def current() -> Settings:
 
 
 def use(settings: Settings | None) -> None:
-    """Makes ``settings`` the process's; ``None`` has them read again at the next use.
-
-    Of OpenTelemetry's own variables what its packages would raise on is taken out of the environment: they read it by
-    themselves, some of them at each log record.
-    """
+    """Makes ``settings`` the process's; ``None`` has them read again at the next use."""
     global _current
     _current = settings
-    for one in [] if settings is None else settings.wrong:
+    if settings is not None:
+        mend(settings)
+
+
+def mend(settings: Settings) -> None:
+    """Takes out of the environment what OpenTelemetry's packages would raise on.
+
+    They read it by themselves, some of them at each log record.
+    """
+    for one in settings.wrong:
         if os.environ.get(one.name) == one.value:
             if one.instead:
                 os.environ[one.name] = one.instead

@@ -54,10 +54,11 @@ def makers(signal: str, chosen: Settings, *, retrying: bool = False) -> list[Cal
         retrying: Whether the exporters are to try again by themselves, because nobody behind a journal does.
     """
     made: list[Callable[[], Any]] = []
-    for name in chosen[_EXPORTERS[signal]].split(","):
+    named = chosen[_EXPORTERS[signal]]
+    if OURS in named:  # what is delivered here has come from our journal
+        named = named.replace(OURS, chosen[settings.JOURNAL_EXPORTER])
+    for name in named.split(","):
         name = name.strip()  # noqa: PLW2901 - the trimmed name
-        if name == OURS:  # what is delivered here has come from our journal
-            name = chosen[settings.JOURNAL_EXPORTER]  # noqa: PLW2901
         if name in ("", "none"):
             continue
         if name == "otlp" or name in _PROTOCOL_OF:

@@ -3,11 +3,12 @@
 from typing import Any, cast
 
 from opentelemetry._logs import set_logger_provider
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from posemon_otel import clock, faults, operation, redaction
-from posemon_otel.entries import Log, Scope, scope_number
+from posemon_otel.entries import DEFAULT_SCOPE, Log, Scope, scope_number
 from posemon_otel.semconv import attributes as a
 
 
@@ -24,7 +25,7 @@ class _ToSink(LogRecordProcessor):
         if sink is None:
             return
         try:
-            sink.log(_log_of(log_record))
+            sink.log(log_of(log_record))
         except Exception as exc:
             faults.fault("taking another library's log record", exc)
 
@@ -35,8 +36,21 @@ class _ToSink(LogRecordProcessor):
         return True
 
 
-def _log_of(emitted: ReadWriteLogRecord) -> Log:
-    record, scope = emitted.log_record, emitted.instrumentation_scope
+def number_of(scope: InstrumentationScope | None) -> int:
+    """The number of another SDK's instrumentation scope; our own scope's where there is none."""
+    if scope is None:
+        return DEFAULT_SCOPE
+    attributes = cast("Any", dict(scope.attributes or {})) or None
+    return scope_number(Scope(scope.name, scope.version or "", scope.schema_url or "", attributes))
+
+
+def log_of(emitted: ReadWriteLogRecord | ReadableLogRecord) -> Log:
+    """The entry of another library's log record, redacted.
+
+    Args:
+        emitted: What the SDK hands to processors and exporters.
+    """
+    record = emitted.log_record
     attributes = dict(record.attributes or {})
     if record.exception is not None:
         text = redaction.exception_text(record.exception)
@@ -51,14 +65,7 @@ def _log_of(emitted: ReadWriteLogRecord) -> Log:
         record.trace_id.to_bytes(16, "big") if record.trace_id else b"",
         record.span_id or 0,
         int(record.trace_flags or 0),
-        scope_number(
-            Scope(
-                scope.name,
-                scope.version or "",
-                scope.schema_url or "",
-                cast("Any", dict(scope.attributes or {})) or None,
-            )
-        ),
+        number_of(emitted.instrumentation_scope),
         record.severity_number.value if record.severity_number else 0,
         record.severity_text or "",
         redaction.scrub(body if isinstance(body, str) else str(redaction.clean_value(body, free_text=True) or "")),
