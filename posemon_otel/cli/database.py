@@ -20,7 +20,7 @@ def upgrade() -> None:
     from posemon_otel.records import upgrade as bring
 
     try:
-        before = bring(connect(_address()))
+        before = bring(connect(_address(), private=not Settings()[settings.DATABASE_URL]))
     except DatabaseError as error:
         raise Failure(str(error)) from None
     click.echo(

@@ -80,7 +80,7 @@ def open_database(chosen: Settings) -> "Engine":
         engine = connect(application, setting=settings.APPLICATION_DATABASE_URL.variables[0], read_only=True)
         ping(engine)
         return engine
-    engine = connect(default_database_url(chosen))
+    engine = connect(default_database_url(chosen), private=True)
     upgrade(engine)
     return engine
 

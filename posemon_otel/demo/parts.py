@@ -196,7 +196,7 @@ def open_database(stack: contextlib.ExitStack, run: RunFolder, chosen: Settings)
     from posemon_otel.records.tables import pose_generations, sample_generations
 
     try:
-        engine = connect(database_url(run, chosen))
+        engine = connect(database_url(run, chosen), private=not chosen[settings.DATABASE_URL])
         stack.callback(engine.dispose)
         upgrade(engine)
         ours = select(sample_generations.c.generation_id)

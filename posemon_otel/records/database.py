@@ -1,5 +1,7 @@
 """Engines and transactions: how a database is opened, read as one snapshot, and written."""
 
+import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -37,13 +39,17 @@ _WRITES = "posemon_writes"
 _PROGRESS_STEPS = 20_000
 
 
-def connect(url: str, *, setting: str = "POSEMON_DATABASE_URL", read_only: bool = False) -> Engine:
+def connect(
+    url: str, *, setting: str = "POSEMON_DATABASE_URL", read_only: bool = False, private: bool = False
+) -> Engine:
     """Makes an engine; nothing is opened yet, so a database that is away is no error here (``ping`` tells).
 
     Args:
         url: An SQLAlchemy URL of SQLite or PostgreSQL; the parameters that Prisma adds are understood.
         setting: Where the address comes from, for messages.
         read_only: Whether the database belongs to somebody else: nothing is ever written, a missing file is not made.
+        private: Whether an SQLite file that is made is its user's alone, and its folder too where that is made. What is
+            there keeps the mode that it has, and without this the umask decides.
 
     Raises:
         DatabaseError: The address cannot be used, its folder cannot be made, or the driver is not installed.
@@ -51,7 +57,7 @@ def connect(url: str, *, setting: str = "POSEMON_DATABASE_URL", read_only: bool 
     address = parse(url, setting)
     options = {_SETTING: setting, _READ_ONLY: read_only, _ADDRESS: shown(address)}
     if address.get_backend_name() == "sqlite":
-        return _sqlite_engine(address, options)
+        return _sqlite_engine(address, options, private=private)
     address, arguments = postgres_arguments(address)
     try:
         return create_engine(
@@ -63,7 +69,7 @@ def connect(url: str, *, setting: str = "POSEMON_DATABASE_URL", read_only: bool 
         ) from None
 
 
-def _sqlite_engine(address: URL, options: dict[str, Any]) -> Engine:
+def _sqlite_engine(address: URL, options: dict[str, Any], *, private: bool) -> Engine:
     path = Path(str(address.database))
     if options[_READ_ONLY]:
         if not path.is_file():
@@ -73,7 +79,7 @@ def _sqlite_engine(address: URL, options: dict[str, Any]) -> Engine:
         address = read_only_sqlite(address)
     else:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(
                 f"{options[_SETTING]}: cannot make the folder {path.parent}: {error.strerror}; choose another"
@@ -82,6 +88,14 @@ def _sqlite_engine(address: URL, options: dict[str, Any]) -> Engine:
         address, connect_args={"timeout": CONNECT_SECONDS}, execution_options=options, pool_timeout=CONNECT_SECONDS
     )
     read_only = options[_READ_ONLY]
+
+    if private and not read_only:
+
+        @event.listens_for(engine, "do_connect")
+        def make(*_: object) -> None:
+            # SQLite gives -wal and -shm the mode of the database.
+            with contextlib.suppress(OSError):  # it is there; or it cannot be made, which SQLite says better
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
