@@ -60,8 +60,9 @@ def record_event(
 def on_event(callback: Callback) -> Callable[[], None]:
     """Has a callback called with every event and every finished generation, as a ``Happening``.
 
-    It is called on a thread of the telemetry, one at a time, in the process where it happened. What it raises is
-    counted and goes nowhere.
+    It is called on a thread of the telemetry, one at a time, at least once for each. That is in the process where it
+    happened while that one lives: what a dead process had not told its callbacks, another process of the service that
+    finds its journal tells its own, perhaps once more. What a callback raises is counted and goes nowhere.
 
     Args:
         callback: Receives the ``Happening``.
