@@ -59,7 +59,12 @@ def storage_attributes(system: str, verb: str, key: str | None = None) -> "Attri
     """What a storage operation carries: system, operation, and of the key what the settings allow."""
     from posemon_otel import redaction, settings
 
-    attributes: Attributes = {a.STORAGE_SYSTEM: system, a.STORAGE_OPERATION: verb}
+    attributes: Attributes = {
+        a.STORAGE_SYSTEM: redaction.clean_value(system, free_text=False),
+        a.STORAGE_OPERATION: verb,
+    }
+    if key is not None and not isinstance(key, str):  # whatever it is: a path, say
+        key = str(redaction.clean_value(key, free_text=False))
     if key:
         if settings.current()[settings.STORAGE_KEYS]:
             attributes[a.STORAGE_KEY] = redaction.clean_value(key, free_text=False)

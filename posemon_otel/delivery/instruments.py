@@ -1,5 +1,6 @@
 """The registry's metrics as plain SDK instruments, fed with finished operations and events."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import errors as e
 from posemon_otel.semconv import metrics as m
 from posemon_otel.semconv import operations as o
+
+_SCALARS = frozenset((str, bool, int, float))
+_EXACT = 2**53
 
 _MAKERS = {m.COUNTER: "create_counter", m.UP_DOWN_COUNTER: "create_up_down_counter", m.HISTOGRAM: "create_histogram"}
 
@@ -78,7 +82,14 @@ class Instruments:
         type_ = o.EVENT_PERSISTED if event.name == o.EVENT_PERSISTED else event.type
         self._add(m.EVENTS, 1, {a.EVENT_TYPE: type_}, _context(event.trace_id, event.span_id, event.flags))
 
-    def _add(self, metric: m.Metric, value: float, attributes: dict[str, Any], context: Context | None = None) -> None:
+    def _add(self, metric: m.Metric, value: Any, attributes: dict[str, Any], context: Context | None = None) -> None:
+        number = _number(value)
+        if number is None or (number < 0 and metric.instrument != m.UP_DOWN_COUNTER):
+            drops.count("metrics", "no_number")
+            drops.say_once(f"{metric.name}: a value that is no number, or negative, is not counted")
+            return
+        value = number
+        attributes = {key: part if type(part) in _SCALARS else str(part) for key, part in attributes.items()}
         self._watch_series(metric.name, attributes)
         instrument = self._by_name[metric.name]
         if metric.instrument == m.HISTOGRAM:
@@ -99,6 +110,13 @@ class Instruments:
                 f"{name} has more than {m.SERIES_LIMIT} sets of attributes; what is beyond is counted in one series,"
                 " otel.metric.overflow. An attribute holds ids or the like"
             )
+
+
+def _number(value: Any) -> float | None:
+    """What an instrument takes: one that is no number or not finite would fail the export of every metric with it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value) if abs(value) > _EXACT else value  # sums of larger integers outgrow 64 bits
 
 
 def replay_entries(instruments: Instruments, entries: Sequence[Entry]) -> None:

@@ -124,12 +124,17 @@ class Tracer(sdk.Tracer):
         set_status_on_exception: bool = True,
     ) -> trace_api.Span:
         """As the SDK's. Never raises: what a sampler, id generator or processor raises is a fault of its own."""
-        around = trace_api.get_current_span(context).get_span_context()
+        try:
+            around = trace_api.get_current_span(context).get_span_context()
+        except Exception as exc:  # something that is no context
+            faults.fault("reading the parent's context", exc)
+            context = None
+            around = trace_api.get_current_span().get_span_context()
         if not self._enabled():
             return trace_api.NonRecordingSpan(around)
         parent = around if isinstance(around, trace_api.SpanContext) and around.is_valid else None
         trace_id, span_id, flags = self._ids(parent)
-        decision, chosen, state = self._sample(parent, context, trace_id, name, kind, attributes, links or ())
+        decision, chosen, state = self._sample(parent, context, trace_id, name, kind, attributes, links)
         if decision is _RECORD_AND_SAMPLE:
             flags |= 1
         made = trace_api.SpanContext(trace_id, span_id, False, _FLAGS[flags], state)
@@ -177,14 +182,14 @@ class Tracer(sdk.Tracer):
         name: str,
         kind: trace_api.SpanKind,
         attributes: Mapping[str, Any] | None,
-        links: Sequence[trace_api.Link],
+        links: Sequence[trace_api.Link] | None,
     ) -> tuple[sampling.Decision, Mapping[str, Any] | None, trace_api.TraceState | None]:
         """Decision, attributes and trace state. A sampler that raises is passed over: the parent decides."""
         sampler = self.sampler
         if sampler is not sampling.DEFAULT_ON:
             measured, begun = self.provider.measured_sampler, now_ns()
             try:
-                result = sampler.should_sample(context, trace_id, name, kind, attributes, links)
+                result = sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
                 return sampling.Decision(result.decision), result.attributes, result.trace_state
             except Exception as exc:
                 measured.failed(exc)

@@ -75,15 +75,19 @@ class Span(SpanView, trace_api.Span):
         self._end_time = None
         self._open = True
         self._raw = False
-        if attributes:
-            self._merge(attributes)
-        if links:
-            self._link_all(links)
-        if start_time is None:
+        try:
+            if attributes:
+                self._merge(attributes)
+            if links:
+                self._link_all(links)
+        except Exception as exc:  # they would not even say whether they are empty
+            faults.fault("setting attributes", exc)
+        given = None if start_time is None else values.moment(start_time)
+        if given is None:
             self._start_time = clock.wall_ns()
             self._monotonic: int | None = clock.monotonic_ns()
         else:
-            self._start_time = start_time
+            self._start_time = given
             self._monotonic = None
 
     def __repr__(self) -> str:
@@ -108,7 +112,7 @@ class Span(SpanView, trace_api.Span):
         target = self._attributes
         if self._end_time is not None:
             logger.warning("Setting attribute on ended span.")
-        elif key and isinstance(key, str):
+        elif isinstance(key, str) and key:
             self._merge({key: value}, target)
         else:
             values.key_of(key)
@@ -143,7 +147,8 @@ class Span(SpanView, trace_api.Span):
     def _event(self, name: str, attributes: Any, timestamp: int | None) -> None:
         events = self._events
         self._event_count += 1
-        events.append(sdk.Event(values.clean_name(name), attributes, self._now() if timestamp is None else timestamp))
+        moment = None if timestamp is None else values.moment(timestamp)
+        events.append(sdk.Event(values.clean_name(name), attributes, self._now() if moment is None else moment))
         if len(events) > self.tracer.most_events:
             del events[:1]
 
@@ -155,11 +160,14 @@ class Span(SpanView, trace_api.Span):
         self._link(context, attributes)
 
     def _link(self, context: trace_api.SpanContext, attributes: Mapping[str, Any] | None) -> None:
-        if not context or not (context.is_valid or attributes or context.trace_state):
+        if not isinstance(context, trace_api.SpanContext):
+            return
+        bounded = self._bounded(attributes, self.tracer.most_link_attributes)
+        if not (context.is_valid or bounded or bounded.dropped or context.trace_state):
             return
         links = self._links
         self._link_count += 1
-        links.append(trace_api.Link(context, self._bounded(attributes, self.tracer.most_link_attributes)))
+        links.append(trace_api.Link(context, bounded))
         if len(links) > self.tracer.most_links:
             del links[:1]
 
@@ -178,11 +186,11 @@ class Span(SpanView, trace_api.Span):
     def _redacted(self, attributes: Mapping[str, Any] | None, most: int) -> tuple[dict[str, Any], int]:
         target: dict[str, Any] = {}
         dropped = 0
-        if attributes:
-            try:
+        try:
+            if attributes:
                 dropped = values.merge(target, attributes, most, self.tracer.longest_value)
-            except Exception as exc:
-                faults.fault("setting attributes", exc)
+        except Exception as exc:
+            faults.fault("setting attributes", exc)
         return values.redacted_all(target), dropped
 
     def update_name(self, name: str) -> None:
@@ -207,6 +215,8 @@ class Span(SpanView, trace_api.Span):
                 )
             self._status = status
         else:
+            if description is not None and not isinstance(description, str):
+                description = values.clean_text(description)
             self._status = _Status(code, description)
 
     def record_exception(
@@ -265,7 +275,8 @@ class Span(SpanView, trace_api.Span):
         if self.operation is not None:
             for event in self.operation.events:
                 self._event(event.name, values.bounded(event.attributes, event.dropped), event.time)
-        self._end_time = self._now() if end_time is None else end_time
+        given = None if end_time is None else values.moment(end_time)
+        self._end_time = self._now() if given is None else given
         try:
             self._redact()
         except Exception as exc:

@@ -30,6 +30,8 @@ _SHORT: Final = 12
 """Characters; the shortest prompt that redaction remembers."""
 _DEEPEST: Final = 8
 """Levels of a nested value; what lies deeper becomes text."""
+_LONGEST_KEY: Final = 1024
+"""Characters of a key, and of a name that may go out as it is."""
 _ROOM: Final = 64 * 1024
 """Characters of a value that is a list or mapping, all its parts together, a number counted as one."""
 
@@ -122,14 +124,14 @@ def _speaks(value: object) -> bool:
 def key_of(key: Any) -> str | None:
     """The key as a string; ``None`` where it cannot be one, with a warning as the SDK's."""
     if isinstance(key, str) and key:
-        return str.__str__(key)
+        return str.__str__(key)[:_LONGEST_KEY]
     logger.warning(
         "invalid attribute key `%s`: expected a non-empty string", redaction.clean_value(key, free_text=False)
     )
-    if not key or not _speaks(key):
+    if key is None or key == "" or not _speaks(key):
         return None
     made = redaction.clean_value(key, free_text=False)
-    return str(made) if made is not None else None
+    return str(made)[:_LONGEST_KEY] if made is not None else None
 
 
 NEEDS_WORK, KEPT, CLEAN = range(3)
@@ -146,7 +148,7 @@ def fitness(attributes: Mapping[Any, Any], longest: int) -> int:
     fit = CLEAN
     for key, value in attributes.items():
         kind = type(value)
-        if type(key) is not str or not key:
+        if type(key) is not str or not 0 < len(key) <= _LONGEST_KEY:
             return NEEDS_WORK
         if kind is str:
             if len(value) > longest:
@@ -176,7 +178,7 @@ def merge(target: dict[str, Any], attributes: Mapping[Any, Any], most: int, long
         return len(attributes)
     dropped = 0
     for name, value in attributes.items():
-        key = name if type(name) is str and name else key_of(name)
+        key = name if type(name) is str and 0 < len(name) <= _LONGEST_KEY else key_of(name)
         if key is None:
             dropped += 1
             continue
@@ -246,6 +248,14 @@ def bounded(attributes: Mapping[str, Any], dropped: int = 0) -> BoundedAttribute
     return made
 
 
+def moment(time: Any) -> int | None:
+    """A time that the caller gives, in nanoseconds since 1970; ``None``, with a warning, where it is none."""
+    if isinstance(time, (int, float)) and 0 <= time < _INT64:
+        return int(time)
+    logger.warning("a time in nanoseconds since 1970 was expected; the time of the call is used")
+    return None
+
+
 def clean_name(name: Any) -> str:
     """The name of a span or event as it may go out."""
     text = clean_text(name)
@@ -254,7 +264,7 @@ def clean_name(name: Any) -> str:
 
 def clean_text(text: Any) -> str:
     """A name or key as it may go out: a string that can be encoded, of bounded length."""
-    if type(text) is str and text.isascii() and len(text) <= 1024:
+    if type(text) is str and text.isascii() and len(text) <= _LONGEST_KEY:
         return text
     made = redaction.clean_value(text, free_text=False)
     return made if isinstance(made, str) else str(made)
