@@ -136,7 +136,8 @@ def starting(folder):
 
 def arrived(receiver):
     """The generations that have arrived."""
-    return {attributes(span.attributes)["pose.generation.id"] for _, _, span in receiver.spans()}
+    ids = (attributes(span.attributes).get("pose.generation.id") for _, _, span in receiver.spans())
+    return {name for name in ids if name}
 
 
 def until(condition):

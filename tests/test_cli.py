@@ -277,7 +277,7 @@ def test_a_machine_on_which_nothing_is_set_up_is_not_ill(posemon):
     assert (code, err, told["ok"]) == (0, "", True)
     states = {finding["about"]: finding["state"] for finding in told["findings"]}
     assert states["settings"] == states["journal"] == states["bullmq"] == states["huggingface_hub"] == "good"
-    assert states["database"] == states["queue"] == states["admin"] == states["trace"] == "off"
+    assert states["database"] == states["queue"] == states["admin"] == states["trace"] == states["ship"] == "off"
     assert states["clock"] == "good"
 
 

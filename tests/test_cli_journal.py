@@ -268,6 +268,20 @@ def test_flush_tells_the_truth_in_time_and_in_one_line(posemon, monkeypatch):
     assert line.endswith("`posemon doctor` tells where they should go")
 
 
+def test_flush_says_that_what_was_open_could_not_be_ended(posemon, monkeypatch):
+    killed()
+    folder = Path(entries(posemon)[0]["folder"])
+    (folder / "00000002.new").mkdir()  # where the next segment would be made
+    with Receiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        code, _, err = posemon("journal", "flush", "--timeout", "1")
+        assert code == 1
+        assert "pose-worker's open operations (its folder cannot be written" in one_line(err)
+        (folder / "00000002.new").rmdir()
+        assert posemon("journal", "flush")[0] == 0
+        assert receiver.names() == ["pose.generation"]
+
+
 def test_flush_says_what_is_not_set_up_here(posemon, monkeypatch):
     worker(metrics="none")
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")

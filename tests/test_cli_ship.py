@@ -1,6 +1,10 @@
 """`posemon ship`: delivery as a process of its own, in the workers' place. More of it in `tests/real/test_ship.py`."""
 
+import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -23,11 +27,19 @@ def test_a_worker_beside_it_never_needs_an_exporter(start, tmp_path):
         assert shipper.says("delivers") == f"delivers traces, logs, metrics from {tmp_path} (Ctrl-C ends it)"
         shipper.says("pose-worker: ships for 0 living and 0 ended processes")
         worker = start("worker", receiver)
+        doctor = subprocess.run(
+            [sys.executable, "-m", "posemon_otel.cli", "doctor"],
+            env={**os.environ, "POSEMON_JOURNAL_DIR": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert re.search(r"^. ship +`posemon ship` delivers for pose-worker$", doctor.stdout, re.MULTILINE)
         for number in range(50):
             worker.ask(f"make g{number}")
         assert worker.ask("flush") == "True"
         assert arrived(receiver) == {f"g{number}" for number in range(50)}
-        assert len(receiver.spans()) == 50  # once
+        assert receiver.names().count("pose.generation") == 50  # once
         assert worker.ask("exporters") == ""
         shipper.says("pose-worker: ships for 1 living and 0 ended processes")
         code, err, seconds = shipper.end(signal.SIGTERM)

@@ -169,6 +169,7 @@ def clock(chosen: Settings) -> Iterator[Finding]:
 def journal(chosen: Settings) -> Iterator[Finding]:
     """The journal's folder, and what waits in it."""
     from posemon_otel.delivery.backlog import backlogs
+    from posemon_otel.delivery.ship import shipped
     from posemon_otel.state import journals_folder
 
     variable = settings.JOURNAL_DIR.variables[0]
@@ -189,6 +190,12 @@ def journal(chosen: Settings) -> Iterator[Finding]:
     found = backlogs(folder)
     waiting = sum(one.bytes for backlog in found for one in backlog.waiting)
     yield Finding("journal", GOOD, f"{folder}: {len(found)} journals, {waiting} bytes wait to be delivered")
+    served = ", ".join(shipped(folder))
+    yield Finding(
+        "ship",
+        GOOD if served else OFF,
+        f"`posemon ship` delivers for {served}" if served else "workers do it themselves",
+    )
     lost = sum(one.dropped for backlog in found for one in backlog.waiting)
     if lost:
         mend = f"raise {settings.JOURNAL_CAP.variables[0]}, and see why nobody takes what waits"

@@ -67,7 +67,9 @@ def flush(timeout: float) -> None:
         click.echo(f"posemon: {problem}", err=True)
     if left:
         told = ", ".join(
-            f"{_size(one.bytes)} of {one.service}'s {one.consumer} ({one.failure or 'not set up here'})" for one in left
+            f"{_size(one.bytes) + ' of ' if one.bytes else ''}{one.service}'s {one.consumer}"
+            f" ({one.failure or 'not set up here'})"
+            for one in left
         )
         raise Failure(f"there wait still {told}: `posemon doctor` tells where they should go")
     click.echo("everything that ended processes left is delivered")

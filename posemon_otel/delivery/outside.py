@@ -176,6 +176,8 @@ class OutsideShipper(Shipper):
         if not afterwards.is_completed(journal):
             try:
                 interrupt_open(journal)
+            except OSError:
+                return  # a full disk, say: the next round tries again
             except Exception as exc:
                 faults.fault("recovering a dead process's journal", exc)
 
@@ -189,7 +191,11 @@ class OutsideShipper(Shipper):
         return progressed, failure
 
     def _journals(self, consumer: Consumer) -> list[Journal]:
-        return [journal for journal in list(self._adopted.values()) if not (consumer.dead_only and journal.alive)]
+        return [
+            journal
+            for journal in list(self._adopted.values())
+            if consumer.name in journal.consumers and not (consumer.dead_only and journal.alive)
+        ]
 
     def _tidy(self) -> None:
         """Removes what nobody needs any more; a service of workers that all ended has nobody else to do it."""

@@ -10,10 +10,14 @@ from posemon_otel import settings
 from posemon_otel.delivery import backlog
 from posemon_otel.delivery.happenings import Happenings
 from posemon_otel.delivery.outside import OutsideShipper, consumers
-from posemon_otel.journal import journals, network_filesystem
+from posemon_otel.journal import afterwards, journals, network_filesystem
 from posemon_otel.journal.files import prepare_root
+from posemon_otel.journal.outside import present
 from posemon_otel.settings import Settings
 from posemon_otel.state import journals_folder
+
+OPEN = "open operations"
+"""What a dead process had open, which is delivered once its end was written into its journal."""
 
 _CALLBACKS = frozenset((Happenings.name,))
 _LOOK_EVERY = 0.05
@@ -43,6 +47,15 @@ def usable(chosen: Settings) -> Path:
     if kind is not None:
         raise NothingToShipError(f"{folder} lies on {kind}, where locks say nothing: set {variable} to a local folder")
     return folder
+
+
+def shipped(folder: Path) -> list[str]:
+    """The services for which a process ships from outside.
+
+    Args:
+        folder: As ``state.journals_folder`` tells.
+    """
+    return [root.name for root in backlog.services(folder) if present(root)]
 
 
 class Ship:
@@ -119,7 +132,7 @@ class Left(NamedTuple):
 
     Attributes:
         service: The name of the service's folder.
-        consumer: For whom.
+        consumer: For whom; or ``OPEN``.
         bytes: How much.
         failure: What went wrong when it was last tried; empty where there is nobody to give it to.
     """
@@ -154,11 +167,20 @@ def flush(chosen: Settings, folder: Path, timeout: float) -> list[Left]:
         time.sleep(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic())))
     for shipper in shippers:
         shipper.stop(max(_LEAST_STOP, deadline - time.monotonic()))
-    return [
+    left = [
         Left(shipper.folder.name, consumer, waiting, shipper.failures.get(consumer, ""))
         for shipper in shippers
         for consumer, waiting in sorted(_waiting(shipper.folder).items())
     ]
+    roots = (shipper.folder for shipper in shippers)
+    why = "its folder cannot be written, or another process is at it"
+    left += [Left(root.name, OPEN, 0, why) for root in roots if not _all_completed(root)]
+    return left
+
+
+def _all_completed(root: Path) -> bool:
+    """Whether the ends of what dead processes had open stand in their journals."""
+    return all(journal.alive or afterwards.is_completed(journal) for journal in journals(root))
 
 
 def _waiting(root: Path) -> dict[str, int]:

@@ -54,6 +54,14 @@ class Outside:
         self._lock.abandon()
 
 
+def present(root: Path) -> bool:
+    """Whether a process ships from outside for a service."""
+    try:
+        return is_locked(root / _NAME)
+    except OSError:
+        return False
+
+
 def serves(root: Path, consumers: Collection[str]) -> bool:
     """Whether a process ships from outside for writers below `root` that owe to `consumers`."""
     path = root / _NAME
