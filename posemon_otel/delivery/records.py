@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from posemon_otel import faults
-from posemon_otel.delivery import drops, quarantine, wire
+from posemon_otel.delivery import drops, forks, quarantine, wire
 from posemon_otel.delivery.otlp import decode
 from posemon_otel.delivery.rows import TAGS, row_of
 from posemon_otel.delivery.shipper import Entry, Outcome
@@ -74,9 +74,12 @@ class Records:
         self.batch_entries = batch_entries
 
     def deliver(self, journal: Journal, entries: Sequence[Entry]) -> Outcome:
-        rows, refused = self._rows(entries)
+        if not any(tag in TAGS for tag, _ in entries):
+            return Outcome(delivered=True)
         written = 0
         try:
+            self._open()
+            rows, refused = self._rows(entries)
             if rows:
                 written = self._write(rows, refused)
         except _Away as away:
@@ -102,6 +105,16 @@ class Records:
     def close(self) -> None:
         """Gives up connections that are not in use; a transaction ends by the database's own timeouts."""
         self._forget_writer()
+
+    def _open(self) -> None:
+        """Has a writer, and with it the modules that rows need."""
+        if self._writer is not None:
+            return
+        try:
+            with forks.held_off():
+                self._writer = self._connect()
+        except Exception as exc:
+            raise _Away(_first_line(exc)) from exc
 
     def _forget_writer(self) -> None:
         writer, self._writer = self._writer, None
@@ -138,6 +151,8 @@ class Records:
             part = parts.pop()
             try:
                 self._transaction(part)
+            except _Away:
+                raise
             except Exception as exc:
                 blame, why = blame_of(exc), _first_line(exc)
                 if blame is Blame.DATABASE:
@@ -158,8 +173,7 @@ class Records:
         kinds: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
         for row in rows:
             kinds[row.kind].append(row.row)
-        if self._writer is None:
-            self._writer = self._connect()
+        self._open()
         self._writer.write(*kinds)
 
     def _set_aside(self, journal: Journal, entry: Entry, endpoint: str, why: str) -> None:
