@@ -81,9 +81,25 @@ class _Heard:
         except grpc.RpcError as error:
             answers.note(_of_error(error, self._endpoint))
             raise
+        except ValueError as error:  # the channel was closed: the exporter is being shut down on another thread
+            answers.note(Answer(Verdict.OUTAGE, grpc.StatusCode.CANCELLED.name, self._endpoint))
+            raise _Closed(str(error)) from error
         answers.note(Answer(Verdict.ACCEPTED, "OK", self._endpoint))
         answers.refuse_message(self._signal, response, self._endpoint)
         return response
+
+
+class _Closed(grpc.RpcError):  # type: ignore[misc]  # no stubs
+    """A call on a closed channel, as the exporter expects errors."""
+
+    def code(self) -> Any:
+        return grpc.StatusCode.CANCELLED
+
+    def details(self) -> str:
+        return str(self)
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return ()
 
 
 def _of_error(error: Any, endpoint: str) -> Answer:

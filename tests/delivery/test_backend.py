@@ -92,7 +92,9 @@ OUTAGES = {
 }
 
 
-@pytest.mark.parametrize("how", OUTAGES)
+@pytest.mark.parametrize(
+    ("backend", "how"), [*(("http", how) for how in OUTAGES), ("grpc", "503"), ("grpc", "hangs")], indirect=["backend"]
+)
 def test_an_outage_loses_nothing_and_costs_two_lines(tmp_path, backend, how, caplog):
     backend.answer = lambda _signal, _message: OUTAGES[how]
     handle = configure(tmp_path, backend, metrics_exporter="otlp", logs_exporter="otlp")

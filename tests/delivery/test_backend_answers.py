@@ -11,7 +11,7 @@ from posemon_otel.delivery.answers import Verdict
 from posemon_otel.delivery.quarantine import Quarantined, quarantined
 from posemon_otel.delivery.receipts import Receipt
 from posemon_otel.journal import Position
-from tests.backends import HttpBackend, Reply, response_of
+from tests.backends import HttpBackend, Reply, request_of, response_of
 
 
 @pytest.fixture(autouse=True)
@@ -216,3 +216,19 @@ def test_a_proxy_is_used(monkeypatch):
         assert ours.request("POST", "http://collector.invalid/v1/traces", data=b"", timeout=5).status_code == 200
         assert [signal for _, signal, _ in proxy.asked] == ["traces"]
         ours.close()
+
+
+def test_a_call_on_a_channel_that_was_closed_at_the_end_is_an_error_that_the_exporter_knows():
+    import grpc
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+    from posemon_otel.delivery.grpc_exporters import _Heard
+
+    channel = grpc.insecure_channel("127.0.0.1:9")
+    stub = _Heard(TraceServiceStub(channel), "traces", "http://a")
+    channel.close()
+    with answers.listening() as heard, pytest.raises(grpc.RpcError) as raised:
+        stub.Export(request=request_of("traces"), timeout=1)
+    assert raised.value.code() is grpc.StatusCode.CANCELLED
+    assert "closed" in raised.value.details()
+    assert [(answer.verdict, answer.status) for answer in heard] == [(Verdict.OUTAGE, "CANCELLED")]

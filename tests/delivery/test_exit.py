@@ -51,12 +51,16 @@ def start(folder: Path, url: str, protocol: str) -> "subprocess.Popen[str]":
 
 def seconds_to_end(child: "subprocess.Popen[str]") -> tuple[float, str]:
     """How long it took from its last line to its end; what it said on standard error."""
-    assert child.stdout is not None
-    began = float(child.stdout.readline())
-    _, errors = child.communicate(timeout=60)
-    ended = time.monotonic()
+    with child:
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            _, errors = child.communicate(timeout=60)
+            ended = time.monotonic()
+        finally:
+            child.kill()
     assert child.returncode == 0, errors
-    return ended - began, errors
+    return ended - float(line), errors
 
 
 STATES = {
