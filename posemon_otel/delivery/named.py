@@ -36,8 +36,10 @@ def sampler(chosen: Settings) -> sampling.Sampler:
         return _FIXED.get(name, sampling.DEFAULT_ON)
     argument = chosen[settings.TRACES_SAMPLER_ARG]
     using = "parentbased_always_on"
-    made = _load("opentelemetry_traces_sampler", given, settings.TRACES_SAMPLER, chosen, using, argument)
-    return made if isinstance(made, sampling.Sampler) else sampling.DEFAULT_ON
+    found: sampling.Sampler | None = _load(
+        sampling.Sampler, "opentelemetry_traces_sampler", given, settings.TRACES_SAMPLER, chosen, using, argument
+    )
+    return found or sampling.DEFAULT_ON
 
 
 def id_generator(chosen: Settings) -> IdGenerator | None:
@@ -47,8 +49,12 @@ def id_generator(chosen: Settings) -> IdGenerator | None:
         chosen: The settings; problems found here are added to its ``problems``.
     """
     name = chosen[settings.ID_GENERATOR]
-    made = _load("opentelemetry_id_generator", name, settings.ID_GENERATOR, chosen, "random") if name else None
-    return made if isinstance(made, IdGenerator) else None
+    if not name:
+        return None
+    found: IdGenerator | None = _load(
+        IdGenerator, "opentelemetry_id_generator", name, settings.ID_GENERATOR, chosen, "random"
+    )
+    return found
 
 
 def _ratio(chosen: Settings) -> float:
@@ -64,13 +70,16 @@ def _ratio(chosen: Settings) -> float:
     return 1.0
 
 
-def _load(group: str, name: str, setting: Setting[str], chosen: Settings, instead: str, *arguments: str) -> Any:
+def _load(
+    kind: Any, group: str, name: str, setting: Setting[str], chosen: Settings, instead: str, *arguments: str
+) -> Any:
     """What an entry point makes; ``None``, and a line, where it does not."""
     try:
         found = next(iter(entry_points(group=group, name=name)), None)
-        if found is not None:
-            return found.load()(*arguments)
-        why = "is not installed"
+        made = None if found is None else found.load()(*arguments)
+        if isinstance(made, kind):
+            return made
+        why = "is not installed" if found is None else f"makes a {type(made).__name__}, no {kind.__name__}"
     except Exception as exc:
         why = f"raised {type(exc).__name__}"
     chosen.problems.append(f"{setting.variables[0]}: {name!r} {why}; using {instead}")
