@@ -302,6 +302,7 @@ class Operation:
                 return
             error = self._record(exc, verdict, event=self._noticed != mark)
         self.error = error
+        redaction.prompts.failed(self.prompts)
         if self.parent is not None:
             self.parent._seen = (mark, error._replace(recorded=True))  # noqa: SLF001 - of its own class
 

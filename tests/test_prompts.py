@@ -1,6 +1,7 @@
 """Prompts of running operations leave in nothing that is said within or around them, however many there are."""
 
 import asyncio
+import contextvars
 import json
 import threading
 
@@ -72,7 +73,11 @@ def test_a_short_one_goes_as_whole_words(recording, prompt):
         call.finish(fail(f"cannot draw '{prompt}', x{prompt}x is kept: {prompt}"))
     text = f"cannot draw '[prompt]', x{prompt}x is kept: [prompt]"
     assert recording.one("generate_image").error.message == text
-    assert redaction.scrub(f"{prompt} outside") == f"{prompt} outside", "another's words are not touched"
+    others_text = contextvars.Context().run(redaction.scrub, f"{prompt} outside")
+    assert others_text == f"{prompt} outside", "another's words are not touched"
+    with posemon.flux_call("m", provider="x"):
+        pass
+    assert redaction.scrub(f"{prompt} later") == f"{prompt} later"
 
 
 def test_one_of_two_characters_is_too_little_to_be_told_from_words(recording):
@@ -173,6 +178,19 @@ def test_tasks_and_threads_at_once(recording):
     assert len(recording.exceptions()) == 60
     assert "Jane" not in everything(recording)
     assert {log.body for log in recording.said("INFO")} == {"[prompt] waits for [prompt]"}
+
+
+@pytest.mark.parametrize("prompt", [[f"person number {number} dances" for number in range(40)], "Jane Doe"], ids=len)
+def test_reported_after_the_end_by_whoever_caught_it(recording, prompt):
+    said = prompt if isinstance(prompt, str) else prompt[0]
+    try:
+        with posemon.generation("g1"), posemon.flux_call("m", provider="x", prompt=prompt):
+            raise ValueError(f"no: {said}")
+    except ValueError as exc:
+        others()
+        worker_logger.error(f"failed: {exc}", error=exc)
+    assert [log.body for log in recording.said("ERROR")][-1] == "failed: no: [prompt]"
+    assert said not in everything(recording)
 
 
 def test_ended_elsewhere(recording):

@@ -2,7 +2,7 @@
 
 Whoever translates a call's keywords hands its prompts to the operation that it begins, which keeps them (``Held``);
 texts within that operation, and of what is around it, are looked at for them. What is said outside of any operation is
-looked at for the last prompts that anybody translated.
+looked at for those of the one that failed last in this context, and for the last prompts that anybody translated.
 """
 
 import re
@@ -69,6 +69,8 @@ class Held:
         self.around = around
         self.own: list[Known] = []
         self.within: list[Known] = []
+        if around is None and _failed.get() is not None:
+            _failed.set(None)
         for prompt in prompts:
             self.append(prompt)
 
@@ -102,6 +104,7 @@ shortest = MOST_TEXT
 
 _collected: ContextVar[Receiver | None] = ContextVar("posemon-prompts-collected", default=None)
 _saying: ContextVar[Held | None] = ContextVar("posemon-prompts-saying", default=None)
+_failed: ContextVar[Held | None] = ContextVar("posemon-prompts-failed", default=None)
 _current: Callable[[], Held | None] = lambda: None  # noqa: E731 - replaced by ``ask``
 
 
@@ -134,6 +137,14 @@ def ask(current: Callable[[], Held | None]) -> None:
     _current = current
 
 
+def failed(held: Held) -> None:
+    """Has what is said here outside of every operation be of this one: who catches what it raised may report it.
+
+    Until the next operation begins that has none around it.
+    """
+    _failed.set(held)
+
+
 def saying(held: Held, call: Callable[[A], R], argument: A) -> R:
     """Calls something whose texts are an operation's that need not be current any more."""
     token = _saying.set(held)
@@ -153,7 +164,7 @@ def without(text: str, *, around: bool) -> str:
     """
     looked_for: Sequence[Known] = recent
     if around:
-        held = _saying.get() or _current()
+        held = _saying.get() or _current() or _failed.get()
         if held is not None:
             looked_for = (*recent, *held.known())
     found = [one for one in looked_for if one.head in text]
