@@ -20,7 +20,6 @@ from posemon_otel.delivery import drops, numbers, quiet, wire
 from posemon_otel.delivery.instruments import Instruments, replay_entries
 from posemon_otel.delivery.metrics import REPLAYED, Replay
 from posemon_otel.delivery.shipper import Entry
-from posemon_otel.delivery.whole_numbers import within_64_bits
 from posemon_otel.journal import Journal
 from posemon_otel.semconv import SCHEMA_URL, SCOPE
 from posemon_otel.version import __version__
@@ -72,7 +71,7 @@ class Acknowledging(_Wrapping):
         return MetricExportResult.FAILURE if failed else MetricExportResult.SUCCESS
 
     def _send(self, newest: MetricsData, timeout_millis: float, more: dict[str, Any]) -> bool:
-        self._kept.append(within_64_bits(newest))
+        self._kept.append(newest)
         try:
             while self._kept:
                 result = self._inner.export(self._kept[0], timeout_millis=timeout_millis, **more)
@@ -181,7 +180,7 @@ class _Once(_Wrapping):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **more: Any) -> MetricExportResult:
         self.asked = True
-        fitting = within_64_bits(metrics_data)
+        fitting = numbers.bounded(metrics_data)
         result: MetricExportResult = self._inner.export(fitting, timeout_millis=timeout_millis, **more)
         self.succeeded = result is MetricExportResult.SUCCESS
         return result

@@ -48,13 +48,19 @@ def _numbers(point: Any) -> list[str]:
 
 
 def _beyond(point: Any) -> bool:
-    return any(
-        isinstance(value := getattr(point, name), int) and not LEAST <= value <= MOST for name in _numbers(point)
-    )
+    values = [getattr(point, name) for name in _numbers(point)]
+    values += [exemplar.value for exemplar in getattr(point, "exemplars", ())]
+    return any(isinstance(value, int) and not LEAST <= value <= MOST for value in values)
 
 
 def _clamped(point: Any) -> Any:
-    changed = {
-        name: min(max(value, LEAST), MOST) for name in _numbers(point) if isinstance(value := getattr(point, name), int)
-    }
+    changed: dict[str, Any] = {name: _nearest(getattr(point, name)) for name in _numbers(point)}
+    if hasattr(point, "exemplars"):
+        changed["exemplars"] = [
+            dataclasses.replace(exemplar, value=_nearest(exemplar.value)) for exemplar in point.exemplars
+        ]
     return dataclasses.replace(point, **changed)
+
+
+def _nearest(value: Any) -> Any:
+    return min(max(value, LEAST), MOST) if isinstance(value, int) else value

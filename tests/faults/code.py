@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from posemon_otel.semconv import attributes as a
 from tests.faults.backend import Backend
 from tests.faults.child import POSEMON, Run
-from tests.faults.scenario import Measured, Scenario
+from tests.faults.scenario import Measured, Scenario, lines
 from tests.receiver import attributes
 
 
@@ -194,7 +194,7 @@ class ConfiguredTwice(Scenario):
     def cell(self, measured: Measured) -> str:
         return (
             f"{super().cell(measured)}, {measured['twice']} twice; one log record arrived {measured['logs']} times;"
-            f" {measured['lines']} lines on stderr"
+            f" {lines(measured['lines'])}"
         )
 
     def survived(self, measured: Measured) -> list[str]:
@@ -217,7 +217,7 @@ class WrongEnvironment(Scenario):
 
     def cell(self, measured: Measured) -> str:
         raised = "nothing" if measured["raised"] == "nothing" else f"a {measured['raised']}"
-        return f"set-up raises {raised}; {super().cell(measured)}; {measured['lines']} lines on stderr"
+        return f"set-up raises {raised}; {super().cell(measured)}; {lines(measured['lines'])}"
 
     def survived(self, measured: Measured) -> list[str]:
         well = measured["raised"] == "nothing" and 1 <= measured["lines"] <= 2

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from tests.faults.backend import ACCEPTS, HANGS, UNAVAILABLE, Answer, Backend, Behaviour, accepts
 from tests.faults.child import Run
-from tests.faults.scenario import Measured, Scenario, plainly, wait_for
+from tests.faults.scenario import Measured, Scenario, lines, plainly, wait_for
 
 EXIT_BUDGET, SLACK = 5.0, 1.5
 _TOO_LARGE = 20 * 1024
@@ -36,7 +36,7 @@ class _Outage(Scenario):
             run.item()
 
     def cell(self, measured: Measured) -> str:
-        return f"{super().cell(measured)}; {measured['lines']} lines on stderr"
+        return f"{super().cell(measured)}; {lines(measured['lines'])}"
 
     def survived(self, measured: Measured) -> list[str]:
         said = measured["lines"]
@@ -187,7 +187,7 @@ class PartialSuccess(Scenario):
         }
 
     def cell(self, measured: Measured) -> str:
-        return f"{measured['counted']} counted as dropped; {measured['told']} lines say so"
+        return f"{measured['counted']} counted as dropped; {measured['told'] or 'no'} line says so"
 
     def survived(self, measured: Measured) -> list[str]:
         if measured["counted"] != 7 or measured["told"] != 1:

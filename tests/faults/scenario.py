@@ -186,6 +186,11 @@ def wait_for(process: "subprocess.Popen[str]", seconds: float) -> None:
         process.wait(seconds)
 
 
+def lines(count: int) -> str:
+    """Lines on stderr for people."""
+    return f"{count} line{'' if count == 1 else 's'} on stderr"
+
+
 def plainly(seconds: float) -> str:
     """Seconds for people."""
     return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
