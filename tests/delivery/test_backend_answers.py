@@ -228,7 +228,7 @@ def test_a_call_on_a_channel_that_was_closed_at_the_end_is_an_error_that_the_exp
     stub = _Heard(TraceServiceStub(channel), "traces", "http://a")
     channel.close()
     with answers.listening() as heard, pytest.raises(grpc.RpcError) as raised:
-        stub.Export(request=request_of("traces"), timeout=1)
+        stub.Export(request=request_of("traces")(), timeout=1)
     assert raised.value.code() is grpc.StatusCode.CANCELLED
     assert "closed" in raised.value.details()
     assert [(answer.verdict, answer.status) for answer in heard] == [(Verdict.OUTAGE, "CANCELLED")]
