@@ -197,6 +197,11 @@ class Operation:
         """How long it took, or how long it has been running, by the monotonic clock."""
         return ((self.end - self.start) if self.end else clock.monotonic_ns() - self._monotonic) / 1e9
 
+    @property
+    def now(self) -> int:
+        """Where its own clock stands: within the operation, whatever the wall clock has been set to."""
+        return self.start + clock.monotonic_ns() - self._monotonic
+
     def set(self, **words: Any) -> None:
         """Adds attributes by the words of the vocabulary: ``call.set(image_count=1)``. Never raises."""
         self.update(redaction.translate(words, self.prompts))
@@ -242,11 +247,11 @@ class Operation:
         """
         if self.end:
             return
-        end = self.start + clock.monotonic_ns() - self._monotonic
+        end = self.now
         try:
             closing: Attributes = {} if attributes is None else dict(attributes)
             if exc is not None:
-                self.judge(exc)
+                self.judge(exc, end)
             if self.error is not None and self.outcome in o.FAILED_OUTCOMES:
                 closing[a.ERROR_TYPE] = self.error.type
                 closing[a.ERROR_REASON] = self.error.reason
@@ -284,10 +289,14 @@ class Operation:
         """States a failure that was not raised through it: a generation none of whose poses came out."""
         self.error, self.outcome = error, outcome
 
-    def judge(self, exc: BaseException) -> None:
+    def judge(self, exc: BaseException, at: int | None = None) -> None:
         """Classifies and records what was raised through it; ``finish`` does so with what it is given.
 
         Separate for callers that say more about a failure once ``error`` is known, before the end.
+
+        Args:
+            exc: What was raised.
+            at: When, in nanoseconds since 1970; now where it is left out.
         """
         if self.end:
             return
@@ -300,20 +309,19 @@ class Operation:
             self.outcome = verdict.outcome
             if verdict.outcome == o.CANCELLED:
                 return
-            error = self._record(exc, verdict, event=self._noticed != mark)
+            error = self._record(exc, verdict, self.now if at is None else at, event=self._noticed != mark)
         self.error = error
         redaction.prompts.failed(self.prompts)
         if self.parent is not None:
             self.parent._seen = (mark, error._replace(recorded=True))  # noqa: SLF001 - of its own class
 
-    def _record(self, exc: BaseException, verdict: errors.Classified, *, event: bool) -> Error:
+    def _record(self, exc: BaseException, verdict: errors.Classified, now: int, *, event: bool) -> Error:
         text = redaction.prompts.saying(self.prompts, redaction.exception_text, exc)
         described = {
             a.EXCEPTION_TYPE: text.type,
             a.EXCEPTION_MESSAGE: text.message,
             a.EXCEPTION_STACKTRACE: text.stacktrace,
         }
-        now = clock.wall_ns()
         if event and settings.current()[settings.EXCEPTION_SIGNAL] != "logs":
             self.events.append(SpanEvent(o.EVENT_EXCEPTION, now, described))
         if self._sink is not None:

@@ -56,7 +56,7 @@ READS_ENVIRONMENT = ("settings.py", "distro.py", "delivery/tree.py", "demo/")
 """The settings; what is written before there are any; NO_COLOR; programs of their own."""
 
 MOST_LINES = 400
-LONGER = {"operation.py": 430}
+LONGER = {"operation.py": 440}
 """Files that are allowed more, as long as they need it."""
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from posemon_otel import clock, entries, faults
+from posemon_otel import entries, faults
 from posemon_otel.delivery import drops, wire
 from posemon_otel.delivery.provider import TracerProvider
 from posemon_otel.delivery.readable import finish_of
@@ -128,9 +128,8 @@ class JournalSink:
 
     def write_starts(self) -> None:
         """Journals the starts of operations that have been running for a while; the housekeeping thread calls it."""
-        due = clock.wall_ns() - LATE_START_NS
         for span_id, operation in list(self._open.items()):
-            if operation.start <= due and span_id not in self._started:
+            if operation.seconds * 1e9 >= LATE_START_NS and span_id not in self._started:
                 self._started.add(span_id)
                 self._append(wire.START, _start_of(operation), operation.scope)
                 if span_id not in self._open:  # it ended meanwhile, its finish stands before its start: readers cope

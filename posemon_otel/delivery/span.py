@@ -252,7 +252,7 @@ class Span(SpanView, trace_api.Span):
         """Where the span's own clock stands: it does not jump when the wall clock is set."""
         if self._monotonic is not None:
             return self._start_time + clock.monotonic_ns() - self._monotonic
-        return clock.wall_ns()
+        return clock.wall_ns() if self.operation is None else self.operation.now
 
     def start(self, start_time: int | None = None, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """A span runs from the moment it is made; this warns, as the SDK's does."""
