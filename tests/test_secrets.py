@@ -76,8 +76,9 @@ def plant(service: str) -> None:
     logging.getLogger("app").warning("standard log %s %s", ALL, URL, extra={"token": SECRETS["hf token"]})
     with pytest.raises(ValueError), posemon.generation("g1", user_id="u1", note=ALL) as generation:
         generation.set(callback_url=URL)
-        with posemon.performance_tracker.measure("upload"), posemon.flux_call(
-            "flux-dev", provider="bfl", prompt=PROMPT, negative_prompt=PROMPT, endpoint=URL
+        with (
+            posemon.performance_tracker.measure("upload"),
+            posemon.flux_call("flux-dev", provider="bfl", prompt=PROMPT, negative_prompt=PROMPT, endpoint=URL),
         ):
             try:
                 raise RuntimeError(f"inner {ALL}")
