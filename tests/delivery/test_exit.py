@@ -105,8 +105,8 @@ def run(folder: Path, state: str, kind: str) -> Ended:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
-    """All of them, three at a time: most of it is waiting."""
-    with ThreadPoolExecutor(3) as pool:
+    """All of them, four at a time: most of it is waiting."""
+    with ThreadPoolExecutor(4) as pool:
         runs = {case: pool.submit(run, tmp_path_factory.mktemp("exit"), *case) for case in CASES}
         return {case: run.result() for case, run in runs.items()}
 
