@@ -116,7 +116,9 @@ def flag(name: str, variables: str, default: bool, meaning: str) -> Setting[bool
 
 
 def choice(name: str, variables: str, default: str, meaning: str, *choices: str) -> Setting[str]:
-    return Setting(name, variables, _choice(*choices), default, meaning, expected="one of " + ", ".join(choices))
+    return Setting(
+        name, variables, _choice(*choices), default, meaning, expected="one of " + ", ".join(filter(None, choices))
+    )
 
 
 def whole(
