@@ -94,6 +94,7 @@ def test_all_signals_arrive_with_a_client_certificate_and_wait_without(tmp_path,
     drops.reset()
     quiet.reset()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(issuer.root.certificate))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(issuer.client.certificate))  # of something else in the process
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     with kind(issuer) as backend, otel_globals.set_aside():
 
