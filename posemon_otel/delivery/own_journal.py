@@ -119,6 +119,11 @@ class OwnJournal:
             return State(root, MEMORY, why)
         return State(now, MEMORY_DISK if self._homeless or now != root else CONFIGURED, why)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a disk that is held up has not taken yet what was appended."""
+        return self._writer is not None and self._writer.waiting
+
     def open(self, prelude: Callable[[], Iterable[tuple[int, Any]]]) -> Writer:
         """The writer, opened where there is none.
 
@@ -204,7 +209,13 @@ class OwnJournal:
         writer = self._writer
         if writer is None:
             return
-        for reason, lost in (("journal_full", writer.places.capped), ("journal_removed", writer.places.removed)):
+        places = writer.places
+        all_lost = {
+            "journal_full": places.capped,
+            "journal_removed": places.removed,
+            "journal_stalled": writer.stalled,
+        }
+        for reason, lost in all_lost.items():
             for key, entries in items(lost.copy()).items():
                 new = entries - self._lost.get((key, reason), 0)
                 if new > 0:

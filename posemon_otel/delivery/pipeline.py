@@ -140,7 +140,7 @@ class Pipeline:
         counted = all(
             interval.exporter.delivered > old for interval, old in zip(self._intervals, before, strict=True)
         ) and (not self._intervals or self._replay.reached(goal))
-        return delivered and counted and flushed == [True]
+        return delivered and counted and flushed == [True] and not self._journal.waiting
 
     def shutdown(self, budget: float | None = None) -> bool:
         """Delivers what it can within the budget, then ends; the rest stays in the journal.

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from posemon_otel.journal.appender import Appender, Prelude
-from posemon_otel.journal.files import abandon_in_children
+from posemon_otel.journal.aside import PATIENCE, Aside
+from posemon_otel.journal.files import Descriptor, abandon_in_children
 from posemon_otel.journal.own import Memory, OwnFolder
 from posemon_otel.journal.places import Own, Places
-from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, SEGMENT_BYTES, SPARE_BYTES
+from posemon_otel.journal.retention import CAP_BYTES, KEEP_BYTES, MEMORY_BYTES, SEGMENT_BYTES, SPARE_BYTES
 from posemon_otel.journal.segment import Head, frame
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -85,6 +86,9 @@ class Writer(Appender):
         others: list[Own] = [OwnFolder(spare, self.id, **limits) for spare in spare_roots]
         others += [Memory(memory_bytes)] if memory_bytes else []
         described = Head(dict(head), tuple(consumers), created)
+        self._aside_bytes = memory_bytes or MEMORY_BYTES
+        self._aside = Aside(self._aside_bytes)
+        self._stalled = False
         super().__init__(described, prelude, Places(home, others, consumers), fsync_sealed=fsync_sealed)
         abandon_in_children(self)
         self._begin()
@@ -130,6 +134,10 @@ class Writer(Appender):
     def append(self, tag: int, record: Any) -> None:
         """Write one entry; when this returns, the kernel has it.
 
+        A disk that stalls holds this call for as long as `write` does. Calls of other threads wait no more than a
+        second for it, and while it lasts no longer at all: their entries are set aside in memory, `waiting`, and
+        written as soon as the disk moves.
+
         Args:
             tag: 1 to 255; 0 is the head's.
             record: What MessagePack can hold: no lone surrogates, integers of 64 bits.
@@ -139,19 +147,55 @@ class Writer(Appender):
             TypeError: `record` cannot be encoded; nothing was written. As msgspec says it: also ValueError,
                 OverflowError, UnicodeEncodeError.
         """
-        data = frame(tag, self._encode(record))
-        try:
-            self._put(data)
-        except OSError:
-            self._put_elsewhere(data)
+        self._append(frame(tag, self._encode(record)))
 
     def append_encoded(self, tag: int, payload: bytes) -> None:
         """Write one entry whose MessagePack the caller has made; otherwise as `append`."""
-        data = frame(tag, payload)
+        self._append(frame(tag, payload))
+
+    def _append(self, data: bytes) -> None:
+        if not self._lock.acquire(True, 0.0 if self._stalled else PATIENCE):
+            self._stalled = True
+            self._aside.add(data)
+            return
         try:
-            self._put(data)
-        except OSError:
-            self._put_elsewhere(data)
+            if self._stalled:
+                self._catch_up()
+            try:
+                self._put(data)
+            except OSError:
+                self._put_elsewhere(data)
+            if self._stalled:  # it was this one that held the others up
+                self._catch_up()
+        finally:
+            self._lock.release()
+
+    def _catch_up(self) -> None:
+        """Write what others have set aside, as far as there is room for it."""
+        self._stalled = False
+        while (data := self._aside.take()) is not None:
+            try:
+                try:
+                    self._put(data)
+                except OSError:
+                    self._put_elsewhere(data)
+            except BaseException as error:
+                self._aside.give_back(data)
+                self._stalled = True
+                if isinstance(error, OSError):
+                    return
+                raise
+
+    @property
+    def waiting(self) -> bool:
+        """Whether entries wait in memory until the disk takes another thread's."""
+        return len(self._aside) > 0
+
+    @property
+    def stalled(self) -> dict[tuple[str, int], int]:
+        """Entries that each consumer lost because they waited for the disk and were too many, by (consumer, tag)."""
+        dropped = self._aside.dropped.copy()
+        return {(consumer, tag): count for consumer in self.head.consumers for tag, count in dropped.items()}
 
     def rotate(self) -> None:
         """Seal the segment and begin the next.
@@ -170,20 +214,29 @@ class Writer(Appender):
         Raises:
             OSError: It could not be put back anywhere.
         """
-        with self._lock:
+        if not self._lock.acquire(True, PATIENCE):
+            return False  # whoever has it is held up by the disk
+        try:
+            if self._stalled:
+                self._catch_up()
             old, place = self._descriptor, self.places.now
             if old is None or place.holds(self._number, old) or not old.ours:
                 return False
-            for other in (place, *self.places.after(place)):
-                try:
-                    self._put_back(old, other)
-                except OSError as error:
-                    refused = error
-                    self.places.trouble(other, error)
-                else:
-                    self.places.count_removed()
-                    return True
-            raise refused
+            return self._mend(old, place)
+        finally:
+            self._lock.release()
+
+    def _mend(self, old: Descriptor, place: Own) -> bool:
+        for other in (place, *self.places.after(place)):
+            try:
+                self._put_back(old, other)
+            except OSError as error:
+                refused = error
+                self.places.trouble(other, error)
+            else:
+                self.places.count_removed()
+                return True
+        raise refused
 
     def go_home(self) -> bool:
         """Go back to `root` if it can be written to again, and take along what stands in memory.
@@ -210,13 +263,22 @@ class Writer(Appender):
         return places.now is home
 
     def close(self) -> None:
-        """Seal the last segment and let go of the lock: the folder may be adopted. A second call does nothing."""
-        with self._lock:
-            self._lose()
+        """Seal the last segment and let go of the lock: the folder may be adopted. A second call does nothing.
+
+        Where the disk holds up another thread's append, all stays as it is until the process ends.
+        """
+        if self._lock.acquire(True, PATIENCE):
+            try:
+                if self._stalled and not self.closed:
+                    self._catch_up()
+                self._lose()
+            finally:
+                self._lock.release()
 
     def abandon(self) -> None:
         """In a forked child: close the copies of what the parent holds, which goes on holding and writing it."""
         self._lock = threading.RLock()  # a thread that the child does not have may hold the old one
+        self._aside, self._stalled = Aside(self._aside_bytes), False
         self._forget()
         self.places.abandon()
 
