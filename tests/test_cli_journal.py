@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from posemon_otel import cli, settings
 from posemon_otel.delivery import globals as otel_globals
 from posemon_otel.delivery import quarantine, receipts, wire
 from posemon_otel.journal import Journal, Position
+from posemon_otel.state import spare_root
 from tests.receiver import Receiver, attributes
 
 NOWHERE = "http://127.0.0.1:1"
@@ -49,7 +51,7 @@ def worker(url=NOWHERE, *, flush=False, generations=1, metrics="otlp"):
         handle = posemon_otel.configure(
             "pose-worker",
             otlp_endpoint=url,
-            exit_budget=0.2,
+            exit_budget=2,
             log_format="none",
             ship_interval=0.05,
             disabled_instrumentations=("*",),
@@ -248,6 +250,23 @@ def test_flush_delivers_what_ended_processes_left(posemon, monkeypatch):
         requests = len(receiver.requests)
         assert posemon("journal", "flush")[0] == 0
         assert len(receiver.requests) == requests
+
+
+def test_what_lies_in_the_folder_that_stands_in_is_found_too(posemon, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("POSEMON_JOURNAL_DIR", str(tmp_path / "file"))
+    spare = spare_root(tmp_path / "file" / "pose-worker")
+    try:
+        killed()
+        assert re.match(r"pose-worker  [0-9a-f]{32}  ended  ", posemon("journal", "status")[1])
+        with Receiver() as receiver:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+            assert posemon("journal", "flush")[0] == 0
+        assert receiver.names() == ["pose.generation"]
+        monkeypatch.setenv("POSEMON_JOURNAL_DIR", str(tmp_path / "another"))
+        assert posemon("journal", "status")[1] == f"no journals in {tmp_path}/another\n"
+    finally:
+        shutil.rmtree(spare)
 
 
 def test_flush_with_nothing_to_do(posemon):

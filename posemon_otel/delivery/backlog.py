@@ -10,6 +10,7 @@ from posemon_otel.entries import Finish
 from posemon_otel.journal import Journal, Mark, Position, journals
 from posemon_otel.semconv import attributes as a
 from posemon_otel.semconv import operations as o
+from posemon_otel.state import spare_root
 
 
 class Waiting(NamedTuple):
@@ -93,15 +94,24 @@ def every_journal(folder: Path) -> Iterator[Journal]:
 
 
 def services(folder: Path) -> list[Path]:
-    """The folders in which services may have journals.
+    """The folders in which services may have journals, those in memory that stand in for one of them too.
 
     Args:
         folder: As ``state.journals_folder`` tells.
     """
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
+        found = sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
-        return []
+        found = []
+    return [*found, *_spares(folder)]
+
+
+def _spares(folder: Path) -> list[Path]:
+    example = "service"
+    spare = spare_root(folder / example)
+    before = spare.name.partition(example)[0]
+    named = ((path, path.name.removeprefix(before).rpartition("-")[0]) for path in spare.parent.glob(f"{before}*"))
+    return sorted(path for path, name in named if name and spare_root(folder / name) == path)
 
 
 def service_of(journal: Journal) -> str:

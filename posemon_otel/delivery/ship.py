@@ -14,7 +14,7 @@ from posemon_otel.journal import afterwards, journals, network_filesystem
 from posemon_otel.journal.files import prepare_root
 from posemon_otel.journal.outside import present
 from posemon_otel.settings import Settings
-from posemon_otel.state import journals_folder
+from posemon_otel.state import journals_folder, spare_root
 
 OPEN = "open operations"
 """What a dead process had open, which is delivered once its end was written into its journal."""
@@ -83,11 +83,9 @@ class Ship:
         Raises:
             OSError: The folder of the one service cannot be made or is not ours.
         """
-        for root in self._roots():
-            if root not in self._shippers:
-                made = OutsideShipper(self._chosen, root, consumers(self._chosen), living=True)
-                self._shippers[root] = made
-                made.start()
+        for root in self._new_roots():
+            self._shippers[root] = OutsideShipper(self._chosen, root, consumers(self._chosen), living=True)
+            self._shippers[root].start()
         for root, shipper in self._shippers.items():
             shipper.adopt()  # more often than by itself: until it has a journal, a worker's flush waits for it
             told = _told(shipper)
@@ -106,11 +104,12 @@ class Ship:
         for thread in ending:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _roots(self) -> list[Path]:
+    def _new_roots(self) -> list[Path]:
         if self._service:
             root = self._folder / self._service
             prepare_root(root)  # the word stands there before the first worker begins
-            return [root]
+            found = [root, *(path for path in backlog.services(self._folder) if path == spare_root(root))]
+            return [path for path in found if path not in self._shippers]
         unknown = [root for root in backlog.services(self._folder) if root not in self._shippers]
         return [root for root in unknown if next(journals(root), None) is not None]
 
