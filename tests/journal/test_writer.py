@@ -16,7 +16,7 @@ import pytest
 
 import posemon_otel.journal.appender as writer_module
 import posemon_otel.journal.segment as segment_module
-from posemon_otel.journal import Journal, JournalError, Writer, own
+from posemon_otel.journal import Journal, JournalError, Writer, adoptable, own
 from posemon_otel.journal.segment import MAX_ENTRY, frame, scan
 from tests.journal.conftest import CONSUMERS, HEAD, TAG
 
@@ -381,3 +381,53 @@ def test_sealed_segments_are_forced_to_the_disk_on_request(make, monkeypatch):
 def test_a_frame_is_length_checksum_tag_and_messagepack():
     body = b"\x02\xc0"
     assert frame(2, b"\xc0") == struct.pack("<II", len(body), zlib.crc32(body)) + body
+
+
+def test_a_fork_in_the_middle_of_an_append_leaves_the_entry_whole_and_once(make, root, drain, monkeypatch):
+    writer = make()
+    writer.append(TAG, "first")
+    children: list[int] = []
+
+    def fork_within(descriptor: int, data: bytes) -> int:
+        if not children:
+            children.append(os.fork())
+            if children[0] == 0:
+                # the child's own frames are inside the append too, of a writer that is none any more
+                code = 3
+                try:
+                    own = Writer(root, head=HEAD, consumers=CONSUMERS)
+                    own.append(TAG, "child")
+                    code = 0 if writer.closed else 4
+                finally:
+                    os._exit(code)
+        return os.write(descriptor, data)
+
+    monkeypatch.setattr(writer_module, "_write", fork_within)
+    writer.append(TAG, "second")
+    monkeypatch.undo()
+    _, status = os.waitpid(children[0], 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    writer.append(TAG, "third")
+    assert drain(Journal.open(writer.folder)) == ["first", "second", "third"]
+    (orphan,) = adoptable(root, consumers=["otlp"])
+    assert drain(orphan) == ["child"]
+    orphan.release_ship()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EDQUOT, errno.EROFS, errno.ENOSPC])
+def test_an_entry_that_a_segment_does_not_take_goes_into_the_next(make, drain, monkeypatch, error):
+    writer = make()
+    writer.append(TAG, "first")
+    refused: list[int] = []
+
+    def refuse_once(descriptor: int, data: bytes) -> int:
+        if not refused:
+            refused.append(descriptor)
+            raise OSError(error, os.strerror(error))
+        return os.write(descriptor, data)
+
+    monkeypatch.setattr(writer_module, "_write", refuse_once)
+    writer.append(TAG, "second")
+    journal = Journal.open(writer.folder)
+    assert drain(journal) == ["first", "second"]
+    assert writer.dropped == {"otlp": 0, "records": 0}
