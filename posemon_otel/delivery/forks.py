@@ -1,4 +1,4 @@
-"""Keeps forks off the moments in which a thread of delivery imports modules.
+"""Forks: kept off the moments in which a thread of delivery imports modules, and what is called in the child.
 
 A module that is being imported is locked by its thread. A child that is forked meanwhile has the lock and not the
 thread: it would wait for it for ever at its own first delivery.
@@ -6,8 +6,11 @@ thread: it would wait for it for ever at its own first delivery.
 
 import os
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from posemon_otel import faults
 
 _WAIT_SECONDS = 2.0
 _importing = threading.RLock()
@@ -19,6 +22,26 @@ def held_off() -> Iterator[None]:
     """A fork in another thread waits for the end of the block, though never longer than two seconds."""
     with _importing:
         yield
+
+
+def in_child(method: Callable[[], None], doing: str) -> None:
+    """Has a method called in every child that is forked, as long as its object lives.
+
+    Args:
+        method: A bound method; what it raises is a fault of ours.
+        doing: What it does, in a few words.
+    """
+    weak = weakref.WeakMethod(method)
+
+    def call() -> None:
+        living = weak()
+        if living is not None:
+            try:
+                living()
+            except Exception as exc:
+                faults.fault(doing, exc)
+
+    os.register_at_fork(after_in_child=call)
 
 
 def _before() -> None:

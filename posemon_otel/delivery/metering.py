@@ -97,6 +97,24 @@ class Meter(sdk.Meter):
         return super().create_observable_gauge(name, _patient(name, callbacks), unit, description)
 
 
+def of_kind(kind: Any, given: Iterable[Any], argument: str, problems: list[str]) -> tuple[Any, ...]:
+    """What is of a kind of the SDK's; anything else would raise in the middle of its set-up.
+
+    Args:
+        kind: The class.
+        given: What the user gave.
+        argument: Its name, for the lines.
+        problems: A line for each that is left out is added.
+    """
+    right = tuple(one for one in given if isinstance(one, kind))
+    problems += [
+        f"{argument}: expected objects of {kind.__name__}, got one of {type(one).__name__}; it is left out"
+        for one in given
+        if not isinstance(one, kind)
+    ]
+    return right
+
+
 def pushes(reader: MetricReader) -> bool:
     """Whether a reader has a flush of its own. Prometheus' is asked by others: flushed, it tells them all twice."""
     return type(reader).force_flush is not MetricReader.force_flush
@@ -113,7 +131,8 @@ class MeterProvider(sdk.MeterProvider):
     def add_metric_reader(self, metric_reader: MetricReader) -> None:
         """As the SDK's."""
         super().add_metric_reader(metric_reader)
-        self._reading.append(metric_reader)
+        if metric_reader not in self._reading:
+            self._reading.append(metric_reader)
 
     def remove_metric_reader(self, metric_reader: MetricReader) -> None:
         """As the SDK's."""

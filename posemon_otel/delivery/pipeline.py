@@ -1,8 +1,6 @@
 """Everything that one process needs to deliver: provider, sink, journal, shipper. ``bootstrap`` makes one."""
 
-import os
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +12,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from posemon_otel import faults, operation, settings
-from posemon_otel.delivery import drops, exporters, named, receipts
+from posemon_otel.delivery import drops, exporters, forks, named, receipts
 from posemon_otel.delivery.direct import DirectSink
 from posemon_otel.delivery.errands import Errands
 from posemon_otel.delivery.happenings import Happenings
 from posemon_otel.delivery.journal_metrics import JournalMetrics, observe_processors
 from posemon_otel.delivery.journal_sink import JournalSink
-from posemon_otel.delivery.metering import MeterProvider, pushes
+from posemon_otel.delivery.metering import MeterProvider, of_kind, pushes
 from posemon_otel.delivery.metric_export import Acknowledging, Inherited, Interval
 from posemon_otel.delivery.metrics import Replay
 from posemon_otel.delivery.otlp import Logs, Traces
@@ -93,8 +91,8 @@ class Pipeline:
             makers = {} if direct else {signal: exporters.makers(signal, chosen) for signal in exporters.SIGNALS}
         self._makers = makers
         self._intervals: list[Interval] = []
-        self._readers = tuple(readers)
-        self._views = tuple(views)
+        self._readers = of_kind(MetricReader, readers, "metric_readers", chosen.problems)
+        self._views = of_kind(View, views, "views", chosen.problems)
         if not direct and provider is None:
             ids = ids or named.id_generator(chosen)
             provider = TracerProvider(named.sampler(chosen), resource, shutdown_on_exit=False, id_generator=ids)
@@ -117,7 +115,7 @@ class Pipeline:
             self.meter_provider = self._make_meter_provider()
         if self.meter_provider is None:
             self._journal_metrics().observe(metrics.get_meter(SCOPE, __version__, schema_url=SCHEMA_URL))
-        _after_fork(self)
+        forks.in_child(self.forget_parent, "starting anew in a forked child")
 
     def force_flush(self, timeout: float, *, last: bool = False) -> bool:
         """Delivers everything finished before the call.
@@ -252,8 +250,10 @@ class Pipeline:
     def _make_meter_provider(self) -> MeterProvider:
         assert self.tracer_provider is not None
         self._intervals = self._make_intervals()
-        readers = [*(interval.reader for interval in self._intervals), *self._readers]
+        readers = [interval.reader for interval in self._intervals]
         provider = MeterProvider(readers, self.tracer_provider.resource, shutdown_on_exit=False, views=self._views)
+        for reader in self._readers:
+            provider.add_metric_reader(reader)
         self._replay.attach(provider)
         self._journal_metrics().observe(provider.get_meter(SCOPE, __version__, SCHEMA_URL))
         if self._settings[settings.SDK_METRICS]:
@@ -297,17 +297,3 @@ class Pipeline:
                 self.meter_provider.add_metric_reader(interval.reader)
                 interval.start()
             self._replay.begin_anew()
-
-
-def _after_fork(pipeline: Pipeline) -> None:
-    weak = weakref.ref(pipeline)
-
-    def in_child() -> None:
-        living = weak()
-        if living is not None:
-            try:
-                living.forget_parent()
-            except Exception as exc:
-                faults.fault("starting anew in a forked child", exc)
-
-    os.register_at_fork(after_in_child=in_child)

@@ -189,6 +189,21 @@ def test_readers_are_refused_with_a_line_where_the_application_has_a_provider(tm
     assert [r.message for r in caplog.records if "metric_readers" in r.message] == handle.settings.problems
 
 
+def test_what_is_no_reader_or_view_costs_a_line_and_a_reader_that_is_in_use_too(tmp_path, fresh, caplog):
+    taken = InMemoryMetricReader()
+    MeterProvider([taken], shutdown_on_exit=False)
+    good = InMemoryMetricReader()
+    handle = configure_without_receiver(tmp_path, good, "reader", taken, views=[object()])
+    assert handle.mode == "journal"
+    assert handle.settings.problems == [
+        "metric_readers: expected objects of MetricReader, got one of str; it is left out",
+        "views: expected objects of View, got one of object; it is left out",
+    ]
+    assert [r.message for r in caplog.records if "has been registered already" in r.message]
+    generate()
+    assert sum(series(good)["pose.generations"].values()) == 1
+
+
 def test_exemplars_carry_the_trace_of_their_operation(tmp_path, fresh):
     with Receiver() as receiver:
         handle = configure(receiver, tmp_path)
