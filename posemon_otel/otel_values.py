@@ -1,9 +1,11 @@
 """What of an ``OTEL_*`` variable's value can be used: what the SDK takes without raising, and without a traceback."""
 
+import os
 import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from math import isfinite
+from pathlib import Path
 from typing import Final, NamedTuple
 
 
@@ -15,12 +17,14 @@ class Check(NamedTuple):
         usable: What of a value can be used: the value itself, a part of it, or nothing.
         default: What is used where it is nothing, for messages.
         secret: Whether the value may not be shown.
+        keep: Whether a value that is not usable is told of and left: its default would be less than what was asked for.
     """
 
     expected: str
     usable: Callable[[str], str]
     default: str = ""
     secret: bool = False
+    keep: bool = False
 
 
 def _whole(least: int) -> Callable[[str], str]:
@@ -71,6 +75,10 @@ def _entry_point(group: str, expected: str) -> Check:
     return Check(expected, lambda value: value if _installed(group, value) else "")
 
 
+def _readable(value: str) -> str:
+    return value if Path(value).is_file() and os.access(value, os.R_OK) else ""
+
+
 def _propagator(name: str) -> bool:
     return name.lower() == "none" or _installed("opentelemetry_propagator", name)
 
@@ -79,12 +87,20 @@ def _detector(name: str) -> bool:
     return name == "*" or _installed("opentelemetry_resource_detector", name)
 
 
+_CODES: Final = re.compile(
+    r"(?i)ok|cancelled|unknown|invalid_argument|deadline_exceeded|not_found|already_exists|permission_denied|aborted"
+    r"|unauthenticated|resource_exhausted|failed_precondition|out_of_range|unimplemented|internal|unavailable|data_loss"
+)
 _PAIR: Final = re.compile(r"[^=,\s][^=,]*=[^,]*")
 _HEADER: Final = re.compile(r"[!#$%&'*+\-.^_`|~\w]+\s*=[\x20-\x7e]*", re.ASCII)
 
 LIMIT: Final = Check("a whole number, at least 0", _whole(0))
 COUNT: Final = Check("a whole number, at least 1", _whole(1))
 POSITIVE: Final = Check("a number greater than 0", _positive)
+FILE: Final = Check("a file that can be read", _readable, keep=True)
+CODES: Final = Check(
+    "names of gRPC's status codes", lambda value: _parts(value, lambda one: bool(_CODES.fullmatch(one)))
+)
 FLAG: Final = _any_case("false", "true")
 COMPRESSION: Final = _any_case("none", "gzip", "deflate")
 EXEMPLARS: Final = _one_of("trace_based", "always_on", "always_off")

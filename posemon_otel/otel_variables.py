@@ -50,7 +50,7 @@ def _credentials(protocol: str) -> Iterator[Variable]:
 
 _KEPT = "by the API; that provider is kept, and `configure` uses it"
 _UNUSED = "not needed: `OTEL_EXPORTER_OTLP_TIMEOUT` bounds a request"
-_RESENT = "the exporter retries nothing: the shipper sends again what was not taken"
+_RESENT = "without the journal by the gRPC exporter; with it the exporter retries nothing, for the shipper sends again"
 _BY_US = "by `configure`"
 _LIMIT = "by our provider, and by the SDK's"
 _LIBRARY = "by the instrumentation libraries"
@@ -122,12 +122,12 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     *_by_signal("TIMEOUT", HONOURED, "by the exporter; seconds", v.POSITIVE),
     *_by_signal("COMPRESSION", HONOURED, "by the exporter; over gRPC `gzip` or none", v.COMPRESSION),
     *_by_signal("INSECURE", HONOURED, "by the gRPC exporter, for an endpoint without a scheme", v.FLAG),
-    *_by_signal("CERTIFICATE", HONOURED, "by the exporter"),
-    *_by_signal("CLIENT_KEY", HONOURED, "by the exporter"),
-    *_by_signal("CLIENT_CERTIFICATE", HONOURED, "by the exporter"),
+    *_by_signal("CERTIFICATE", HONOURED, "by the exporter", v.FILE),
+    *_by_signal("CLIENT_KEY", HONOURED, "by the exporter", v.FILE),
+    *_by_signal("CLIENT_CERTIFICATE", HONOURED, "by the exporter", v.FILE),
     *_credentials("HTTP"),
     *_credentials("GRPC"),
-    Variable("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", IGNORED, _RESENT),
+    Variable("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", HONOURED, _RESENT, v.CODES),
     Variable("OTEL_EXPORTER_PROMETHEUS_HOST", IGNORED, _NOT_INSTALLED),
     Variable("OTEL_EXPORTER_PROMETHEUS_PORT", IGNORED, _NOT_INSTALLED),
     Variable("OTEL_EXPORTER_ZIPKIN_ENDPOINT", IGNORED, _NOT_INSTALLED),
@@ -187,8 +187,15 @@ def wrong(environ: Mapping[str, str], shown: Callable[[Any], str]) -> list[Wrong
             usable = check.usable(value)
             if usable != value:
                 got = "a secret" if check.secret else shown(value)
-                using = "what of it can be used" if usable else f"the default{check.default}"
-                found.append(Wrong(name, value, usable, f"{name}: expected {check.expected}, got {got}; using {using}"))
+                using = (
+                    "what of it can be used"
+                    if usable
+                    else "it all the same"
+                    if check.keep
+                    else f"the default{check.default}"
+                )
+                line = f"{name}: expected {check.expected}, got {got}; using {using}"
+                found.append(Wrong(name, value, value if check.keep else usable, line))
     refused = {one.name for one in found}
     for batch, queue in _BATCHES:
         size, most = (

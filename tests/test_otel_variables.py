@@ -90,8 +90,8 @@ SHOWN = {
     r"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "tests/delivery/test_provider.py::test_the_sdks_own_metrics",
     r"OTEL_(SPAN_|EVENT_|LINK_)?(ATTRIBUTE_|EVENT_|LINK_)(COUNT|VALUE_LENGTH)_LIMIT": "tests/delivery/test_span.py::"
     "test_limits_from_the_environment",
-    r"OTEL_(BSP|BLRP)_(MAX_QUEUE_SIZE|SCHEDULE_DELAY|MAX_EXPORT_BATCH_SIZE)|OTEL_LOGRECORD_.*": HERE
-    + "test_without_the_journal_the_sdk_s_processors_read_theirs",
+    r"OTEL_(BSP|BLRP)_(MAX_QUEUE_SIZE|SCHEDULE_DELAY|MAX_EXPORT_BATCH_SIZE)|OTEL_LOGRECORD_.*"
+    r"|.*_RETRYABLE_ERROR_CODES": HERE + "test_without_the_journal_the_sdk_s_processors_read_theirs",
     r"OTEL_METRICS_EXEMPLAR_FILTER|OTEL_EXPORTER_OTLP_METRICS_(TEMPORALITY_.*|DEFAULT_.*)": HERE
     + "test_metrics_are_as_the_variables_say",
     r"OTEL_METRIC_EXPORT_INTERVAL": HERE + "test_metrics_are_as_the_variables_say",
@@ -151,6 +151,7 @@ WRONG = [
     ("OTEL_PYTHON_TRACER_PROVIDER", "none_such", ""),
     ("OTEL_PYTHON_METER_PROVIDER", "none_such", ""),
     ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "none_such", ""),
+    ("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", "unavailable,SOON", "unavailable"),
 ]
 
 
@@ -183,6 +184,21 @@ def test_a_batch_fits_its_queue(environ, batch, monkeypatch):
     settings.use(Settings())
     settings.use(Settings())
     assert settings.os.environ[name] == batch
+
+
+def test_a_certificate_that_is_not_there_is_told_of_and_nothing_less_is_used(tmp_path, monkeypatch):
+    """The machine's own authorities would do for less than what was asked for."""
+    path = tmp_path / "ca.pem"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(path))
+    chosen = Settings()
+    (line,) = chosen.problems
+    assert (
+        line == f"OTEL_EXPORTER_OTLP_CERTIFICATE: expected a file that can be read, got '{path}'; using it all the same"
+    )
+    settings.use(chosen)
+    assert settings.os.environ["OTEL_EXPORTER_OTLP_CERTIFICATE"] == str(path)
+    path.touch()
+    assert Settings().problems == []
 
 
 GOOD = {
@@ -349,7 +365,7 @@ handle.shutdown(1.0)
 
 @pytest.mark.parametrize(("journal", "kind"), [("on", "http"), ("off", "grpc")])
 def test_a_wholly_wrong_environment_is_a_line_a_variable_and_all_arrives(tmp_path, kind, journal):
-    names = {variable.name for variable in VARIABLES if variable.check is not None}
+    names = {variable.name for variable in VARIABLES if variable.check is not None and not variable.check.keep}
     names |= {"OTEL_TRACES_SAMPLER", "OTEL_PYTHON_ID_GENERATOR", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_LOG_LEVEL"}
     with BACKENDS[kind]() as backend:
         environ = dict.fromkeys(names, "?!wrong") | {
@@ -372,6 +388,11 @@ def test_without_the_journal_the_sdk_s_processors_read_theirs(monkeypatch):
         monkeypatch.setenv(f"OTEL_{one}_SCHEDULE_DELAY", "1234")
     monkeypatch.setenv("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "3")
     monkeypatch.setenv("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
+    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES", "aborted")
+    (make,) = exporters.makers("traces", Settings({"otlp_protocol": "grpc"}), retrying=True)
+    exporter = make()
+    assert [code.name for code in exporter._retryable_error_codes] == ["ABORTED"]
+    exporter.shutdown()
     chosen = Settings({"traces_exporter": "console", "logs_exporter": "console", "metrics_exporter": "none"})
     with otel_globals.set_aside():
         made = stock.set_providers(chosen, Resource({}))
