@@ -16,9 +16,6 @@ from posemon_otel.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk.metrics.export import MetricReader
-    from opentelemetry.sdk.metrics.view import View
-
     from posemon_otel.delivery.pipeline import Pipeline
 
 _lock = threading.RLock()
@@ -70,8 +67,8 @@ class Handle:
 def configure(
     service_name: str | None = None,
     *,
-    metric_readers: "Sequence[MetricReader]" = (),
-    views: "Sequence[View]" = (),
+    metric_readers: "Sequence[Any]" = (),
+    views: "Sequence[Any]" = (),
     **arguments: Any,
 ) -> Handle:
     """What ``posemon_otel.configure`` does; it says what the arguments are."""

@@ -5,17 +5,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk.metrics.export import MetricReader
-    from opentelemetry.sdk.metrics.view import View
-
     from posemon_otel.bootstrap import Handle
 
 
 def configure(
     service_name: str | None = None,
     *,
-    metric_readers: "Sequence[MetricReader]" = (),
-    views: "Sequence[View]" = (),
+    metric_readers: "Sequence[Any]" = (),
+    views: "Sequence[Any]" = (),
     **settings: Any,
 ) -> "Handle":
     """Sets up telemetry for this process and instruments the client libraries that are installed.
