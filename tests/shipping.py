@@ -16,9 +16,7 @@ SECONDS = 30.0
 WORKER = """
 import os, sys
 import posemon_otel as posemon
-handle = posemon.configure(
-    "pose-worker", log_format="none", metrics_exporter="none", exit_budget=0.5, disabled_instrumentations=("*",)
-)
+handle = posemon.configure("pose-worker", log_format="none", exit_budget=0.5, disabled_instrumentations=("*",))
 held = []
 print("ready", flush=True)
 for line in sys.stdin:
@@ -125,6 +123,7 @@ def starting(folder):
                 **more,
             }
             if what == "worker":
+                environ.setdefault("OTEL_METRICS_EXPORTER", "none")  # its exporter is a worker's own affair
                 made = stack.enter_context(Process(["-W", "error", "-c", WORKER], environ))
                 made.says("ready")
                 return made

@@ -20,7 +20,7 @@ def start(tmp_path):
 def test_it_ends_what_a_killed_worker_had_open(start):
     with Receiver() as receiver:
         shipper = start("ship", receiver)
-        worker = start("worker", receiver)
+        worker = start("worker", receiver, OTEL_METRICS_EXPORTER="otlp")
         worker.ask("make ended")
         worker.ask("open one")
         assert worker.ask("flush") == "True"
