@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from posemon_otel import entries, faults
 from posemon_otel.delivery.instruments import Instruments
-from posemon_otel.delivery.journal_sink import JournalSink
+from posemon_otel.delivery.journal_sink import JournalSink, keep_identity
 from posemon_otel.delivery.metrics import observe
 from posemon_otel.delivery.readable import event_to_log
 from posemon_otel.entries import Event, Log
@@ -72,6 +72,7 @@ class DirectSink:
         span = operation.span
         begun = now_ns()
         try:
+            keep_identity(operation)
             for event in operation.events:
                 span.add_event(event.name, event.attributes, event.time)
             if operation.outcome in o.FAILED_OUTCOMES and operation.error is not None:

@@ -71,8 +71,7 @@ class JournalSink:
         """Ends the operation's span, which brings it here by ``ended``; one that does not record is described."""
         span = operation.span
         if span.is_recording():
-            if len(operation.attributes) > _FEW:  # the oldest go first, and these tell what it was
-                span.set_attributes({key: operation.attributes[key] for key in _IDENTITY & operation.attributes.keys()})
+            keep_identity(operation)
             if operation.outcome in o.FAILED_OUTCOMES and operation.error is not None:
                 span.set_status(trace.Status(trace.StatusCode.ERROR, operation.error.message))
             span.end(operation.end)
@@ -200,6 +199,18 @@ class JournalSink:
 
 
 _SIGNALS = {wire.START: "traces", wire.FINISH: "traces", wire.LOG: "logs", wire.EVENT: "events", wire.SCOPE: "traces"}
+
+
+def keep_identity(operation: Operation) -> None:
+    """Sets again what tells which operation it was: of a span's many attributes the oldest go first.
+
+    Args:
+        operation: One whose span is about to end.
+    """
+    if len(operation.attributes) > _FEW:
+        operation.span.set_attributes(
+            {key: operation.attributes[key] for key in _IDENTITY & operation.attributes.keys()}
+        )
 
 
 def _start_of(operation: Operation) -> Start:
