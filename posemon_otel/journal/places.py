@@ -47,6 +47,7 @@ class Places(Place):
         self.capped: Lost = {}
         self.removed: Lost = {}
         self._refused = False
+        self._moves = 0
         self.now: Own = home
         self.path = home.path
         self.ended = False
@@ -67,7 +68,11 @@ class Places(Place):
         return [place for place in self.parts if isinstance(place, OwnFolder)]
 
     def numbers(self) -> list[int]:
-        return sorted({number for place in self.parts for number in place.numbers()})
+        while True:  # what moved while one place after the other was looked at may be in none of the lists
+            moves = self._moves
+            found = sorted({number for place in self.parts for number in place.numbers()})
+            if moves == self._moves:
+                return found
 
     def size(self, number: int) -> int:
         return self._first(number, lambda place: place.size(number))
@@ -76,10 +81,13 @@ class Places(Place):
         return self._first(number, lambda place: place.open(number))
 
     def _first(self, number: int, ask: Callable[[Own], int]) -> int:
-        for place in self.parts:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                return ask(place)
-        raise FileNotFoundError(errno.ENOENT, f"{self.path}: there is no segment {number}")
+        while True:
+            moves = self._moves
+            for place in self.parts:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    return ask(place)
+            if moves == self._moves:
+                raise FileNotFoundError(errno.ENOENT, f"{self.path}: there is no segment {number}")
 
     def remove(self, number: int) -> None:
         for place in self.parts:
@@ -153,6 +161,10 @@ class Places(Place):
         """All of them, in the order of preference."""
         return self._own
 
+    def moving(self) -> None:
+        """A segment is about to appear in another place than the one before it, or to vanish from its old place."""
+        self._moves += 1
+
     def use(self, place: Own) -> None:
         """The writer appends to `place` from now on."""
         if place is not self.now:
@@ -221,6 +233,7 @@ class Places(Place):
                 os.close(descriptor)
             self.home.begin(number, content).close()
             self.home.sealed.known[number] = place.sealed.known.pop(number, Known(len(content), {}))
+            self.moving()
             place.remove(number)
 
     def close(self) -> None:

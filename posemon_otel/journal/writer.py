@@ -310,6 +310,7 @@ class Writer(Appender):
     def _move(self, place: Own) -> None:
         """Begin the next segment in `place`."""
         place.make()
+        self.places.moving()
         self._begin_segment(place)
         if self._bare:
             self._write_prelude()

@@ -157,7 +157,9 @@ def test_where_every_folder_is_full_memory_keeps_the_newest_and_counts_the_rest(
         kept = [f"g{number}" for number in range(1000) if f"g{number}" in set(found)]
         assert 100 < len(kept) < 900
         assert kept[-100:] == [f"g{number}" for number in range(900, 1000)]
-        assert eventually(lambda: drops.counts().get(("traces", "journal_full")) == 1000 - len(kept))
+        assert eventually(lambda: drops.counts().get(("traces", "journal_full"), 0) >= 1000 - len(kept))
+        # what was under way when its segment went is counted, too, and arrives all the same
+        assert drops.counts()["traces", "journal_full"] <= 1000 - len(kept) + 512
         # what was delivered makes room, and the journal comes home by itself
         assert eventually(lambda: state(handle).kind == "configured")
     assert [line for line in lines(caplog) if "does not outlive the process" in line]
@@ -214,7 +216,7 @@ def test_segments_that_are_removed_are_counted(tmp_path, fresh):
         assert handle.force_flush(20.0)
         arrived = len(set(ids(receiver)))
         assert 0 < arrived < 20
-        assert eventually(lambda: drops.counts()["traces", "journal_removed"] == 20 - arrived)
+        assert eventually(lambda: drops.counts()["traces", "journal_removed"] >= 20 - arrived)
 
 
 def test_descriptors_closed_by_somebody_else_cost_no_entry(tmp_path, fresh):

@@ -331,6 +331,34 @@ def test_dead_folders_of_a_root_that_may_not_be_read_are_nobodys(tmp_path):
     assert tidy(tmp_path / "file") == {}
 
 
+def test_a_reader_skips_nothing_of_a_writer_that_moves_while_it_looks(standing_by, drain, monkeypatch):
+    writer, broken = standing_by(segment_bytes=500), Broken(monkeypatch)
+    journal, home = Journal.of(writer), writer.places.home
+    assert journal.try_ship()
+    broken.places.add(home)
+    writer.append(TAG, [0])
+    broken.places.clear()
+    assert writer.go_home()
+    assert len(writer.places.parts) == 2
+    assert drain(journal) == [[0]]
+    numbers, moved = OwnFolder.numbers, []
+
+    def move_in_between(place: OwnFolder) -> list[int]:
+        found = numbers(place)
+        if place is home and not moved:
+            moved.append(True)
+            for number in range(1, 40):  # several segments at home, then some elsewhere
+                if number == 20:
+                    broken.places.add(home)
+                writer.append(TAG, [number, "x" * 100])
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OwnFolder, "numbers", move_in_between)
+        assert [record[0] for record in drain(journal)] == list(range(1, 40))
+    journal.release_ship()
+
+
 def test_going_to_and_fro_leaves_no_descriptor_open(standing_by, drain, monkeypatch):
     writer, broken = standing_by(), Broken(monkeypatch)
     journal = Journal.of(writer)
