@@ -1,8 +1,8 @@
 """Which entry is which in the journal, and how each is read back."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
+from posemon_otel.delivery import forks
 from posemon_otel.entries import Attributes, Event, Finish, Log, Start
 
 START, FINISH, LOG, EVENT, SCOPE = 1, 2, 3, 4, 5
@@ -22,12 +22,27 @@ class ScopeEntry(NamedTuple):
 TYPES: dict[int, Any] = {START: Start, FINISH: Finish, LOG: Log, EVENT: Event, SCOPE: ScopeEntry}
 
 
-@cache
+_decoders: dict[int, Any] = {}
+
+
 def decoder(tag: int) -> Any:
     """The decoder of an entry's payload; its ``decode`` raises ``msgspec.MsgspecError`` on bytes that are none."""
+    made = _decoders.get(tag)
+    return _make_decoder(tag) if made is None else made
+
+
+def _make_decoder(tag: int) -> Any:
+    """Makes one, a thread at a time, in no half-way state at a fork.
+
+    msgspec leaves what it knows of a class on that class before it knows it all. A second thread that makes a decoder
+    meanwhile takes that, and its ``decode`` ends the process with a segmentation fault.
+    """
     import msgspec
 
-    return msgspec.msgpack.Decoder(TYPES[tag])
+    with forks.held_off():
+        if tag not in _decoders:
+            _decoders[tag] = msgspec.msgpack.Decoder(TYPES[tag])
+        return _decoders[tag]
 
 
 def moment(tag: int, payload: Any) -> int | None:
