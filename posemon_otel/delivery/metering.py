@@ -45,7 +45,11 @@ class Patient:
                 raised.append(exc)
 
         self._running = threading.Thread(target=call, name=f"posemon-observing-{self._name}", daemon=True)
-        self._running.start()
+        try:
+            self._running.start()
+        except RuntimeError:  # the interpreter ends and starts no thread any more; what waits for us is bounded
+            self._running = None
+            return tuple(self._callback(options))
         self._running.join(CALLBACK_SECONDS)
         if raised:
             raise raised[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry import metrics, trace
-from opentelemetry.metrics import Observation
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import Counter as SdkCounter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -274,6 +274,17 @@ def test_a_callback_that_is_a_generator_is_sent_the_options(tmp_path, fresh):
     metrics.get_meter("app").create_observable_gauge("app.generated", [counting()])
     assert series(reader)["app.generated"] == {frozenset(): 5}
     assert series(reader)["app.generated"] == {frozenset(): 5}
+
+
+def test_a_callback_is_called_where_no_thread_can_be_started_any_more(monkeypatch):
+    def refused(_thread):
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    observed = Observation(1)
+    patient = metering.Patient("app.last", lambda _options: [observed])
+    assert list(patient(CallbackOptions())) == [observed]
+    assert list(patient(CallbackOptions())) == [observed]
 
 
 def configure_without_receiver(folder, *readers, **more):
