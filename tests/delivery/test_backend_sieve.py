@@ -146,6 +146,24 @@ def test_parts_are_bounded_in_bytes_and_a_large_record_is_alone():
     assert [[item.record for item in part] for part in held.parts] == [["a"], ["b"], ["c", "d"]]
 
 
+def test_a_backend_that_fails_now_and_then_for_no_reason_costs_no_record():
+    """It refuses one record, and every third request besides."""
+
+    class Flaps(Memory):
+        def export(self, records):
+            if self.requests % 3 == 2:
+                self.requests += 1
+                return Result.FAILURE
+            return super().export(records)
+
+    for place in range(40):
+        backend = Flaps({place}, "does not tell")
+        _, refused, done = given_until_done(backend, 40, attempts=60, more=1)
+        assert done is not None
+        assert [one.item.record for one in refused] == [place]
+        assert sorted(backend.taken) == [record for record in range(done) if record != place]
+
+
 def test_an_exporter_that_raises_is_one_that_does_not_tell():
     class Raises(Memory):
         def export(self, records):
