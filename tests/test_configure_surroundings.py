@@ -167,11 +167,13 @@ def test_before_a_server_forks_its_workers(tmp_path, receiver):
         env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        assert process.stdout.readline() == "0 0 0\n"
+        said = process.stdout.readline()
+        assert said == "0 0 0\n", process.communicate(timeout=60)
         assert wait_for(lambda: len(set(receiver.names())) == 4)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
     assert (process.returncode, out, err) == (0, "", "")
     # Who ends between a request and its acknowledgement has its span sent again, which the span's id tells.
     spans = {span.span_id: (span.name, resource["service.instance.id"]) for resource, _, span in receiver.spans()}
