@@ -189,7 +189,8 @@ class OwnJournal:
 
     def _tidy(self, keep_bytes: int) -> None:
         for root in self.roots():
-            lost = tidy(root, keep_bytes=keep_bytes, cap_bytes=self._cap, settled=afterwards.is_completed)
+            keep = keep_bytes if root == self.root() else 0  # memory is not for looking things up
+            lost = tidy(root, keep_bytes=keep, cap_bytes=self._cap, settled=afterwards.is_completed)
             for signal, entries in items(lost).items():
                 drops.count(signal, "journal_full", entries)
 

@@ -348,8 +348,8 @@ def _settings(examples: int) -> settings:
 
 
 TestJournal = JournalModel.TestCase
-TestJournal.settings = _settings(60)
+TestJournal.settings = _settings(40)
 TestCapped = CappedModel.TestCase
-TestCapped.settings = _settings(20)
+TestCapped.settings = _settings(15)
 TestMoving = MovingModel.TestCase
-TestMoving.settings = _settings(25)
+TestMoving.settings = _settings(15)
