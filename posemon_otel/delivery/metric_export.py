@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import MeterProvider, MetricsTimeoutError
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     MetricExporter,
@@ -126,6 +126,8 @@ class Interval:
         """Collects and exports."""
         try:
             self.reader.collect(timeout_millis=seconds * 1000)
+        except MetricsTimeoutError:  # out of time, as at the end of a process: the counts stay in the journal
+            return
         except Exception as exc:
             faults.fault("collecting metrics", exc)
 
