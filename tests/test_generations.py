@@ -190,7 +190,7 @@ def test_all_poses_timed_out(recording: Recording) -> None:
 
 def test_the_block_raises(recording: Recording) -> None:
     mine = FluxError(401)
-    with pytest.raises(FluxError) as caught, posemon.generation("g1", expected_poses=2) as gen:  # noqa: PT012
+    with pytest.raises(FluxError) as caught, posemon.generation("g1", expected_poses=2) as gen:
         render(gen, None)
         with gen.pose():
             raise mine

@@ -77,7 +77,7 @@ def test_an_exception_is_recorded_once_by_the_innermost(recording: Recording) ->
 
 
 def test_an_exception_that_was_handled_within_does_not_hide_another(recording: Recording) -> None:
-    with pytest.raises(KeyError), measure("outer"):  # noqa: PT012 - what happens within is the matter
+    with pytest.raises(KeyError), measure("outer"):
         with pytest.raises(ValueError, match="first"), measure("inner"):
             raise ValueError("first")
         raise KeyError("second")
@@ -87,7 +87,7 @@ def test_an_exception_that_was_handled_within_does_not_hide_another(recording: R
 
 
 def test_an_exception_wrapped_in_another_is_another(recording: Recording) -> None:
-    with pytest.raises(RuntimeError), measure("outer"):  # noqa: PT012 - what happens within is the matter
+    with pytest.raises(RuntimeError), measure("outer"):
         try:
             with measure("inner"):
                 raise ValueError("cause")
