@@ -294,7 +294,8 @@ class Shipper:
         for journal in journals(root):
             if not journal.alive and not afterwards.is_completed(journal) and journal.try_ship():
                 try:
-                    self._recover(journal)
+                    if not afterwards.is_completed(journal):  # somebody may have been at it before we had the right
+                        self._recover(journal)
                 except OSError:
                     continue  # a full disk, say: the next round tries again
                 except Exception as exc:
