@@ -1,7 +1,7 @@
 """What every test gets: faults of ours are raised, and process-wide state is put back."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import cast, get_args
 
 import pytest
@@ -17,6 +17,16 @@ SINK = os.environ.pop("POSEMON_TEST_SINK", testing.default_sink)
 if SINK not in get_args(testing.Sink):
     raise pytest.UsageError(f"POSEMON_TEST_SINK: expected {' or '.join(get_args(testing.Sink))}, got {SINK!r}")
 testing.default_sink = cast("testing.Sink", SINK)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Makes what a test has printed fit for the wire between test processes: half an emoji is among our test data."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _LOOK_SECONDS = 0.5
+_ASK_SECONDS = 0.3
 _ANSWER_SECONDS = 5.0
 _STUCK_SECONDS = 60.0
 _TRICKLE_SECONDS = 1.5
@@ -47,6 +48,27 @@ class Stage(NamedTuple):
     admin: Admin
 
 
+class _Ending:
+    """Ends the task on Ctrl-C and SIGTERM, asking until it does: a client library may swallow one cancellation.
+
+    Attributes:
+        over: Set when the task is at its end: what cleans up is not to be broken off.
+    """
+
+    def __init__(self) -> None:
+        self.over = False
+        task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        self._task = task
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._ask)
+
+    def _ask(self) -> None:
+        if not self.over:
+            self._task.cancel()
+            self._loop.call_later(_ASK_SECONDS, self._ask)
+
+
 async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> int:
     """Play all acts.
 
@@ -62,9 +84,7 @@ async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> i
     Raises:
         DemoError: A part does not work.
     """
-    myself = asyncio.current_task()
-    assert myself is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, myself.cancel)
+    ending = _Ending()
     application = Application(stage.engine, stage.redis.url, stage.redis.queue)
     try:
         since = datetime.now(UTC)
@@ -80,10 +100,12 @@ async def play(stage: Stage, planned: Scenario, *, stays: bool, view: bool) -> i
             # Cancelled by Ctrl-C or SIGTERM, which is how it is meant to end.
             with contextlib.suppress(asyncio.CancelledError):
                 await _trickle(stage, application, len(planned.orders))
+            ending.over = True
         elif not code and not await asyncio.to_thread(stage.worker.stop):
             code = fail(f"the worker did not end in order; its output is in {stage.run.worker_log}")
         return code
     finally:
+        ending.over = True
         with contextlib.suppress(RedisError, TimeoutError):  # it may be gone
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await application.close(remove_queue=stage.redis.foreign)
@@ -108,7 +130,8 @@ async def _act(stage: Stage, application: Application, orders: tuple[Order, ...]
     since = time.monotonic()
     while application.waiting:
         try:
-            await asyncio.wait_for(application.changed(), _LOOK_SECONDS)
+            async with asyncio.timeout(_LOOK_SECONDS):  # wait_for of Python 3.11 may swallow a cancellation
+                await application.changed()
             since = time.monotonic()
         except TimeoutError:
             stage.worker.check()

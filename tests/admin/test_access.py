@@ -180,7 +180,7 @@ def test_tokens_that_are_refused(client, token):
     assert token not in response.text
 
 
-@pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer  ", SECRET])
+@pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer  ", SECRET], ids=["basic", "none", "blank", "key"])
 def test_headers_that_are_refused(client, header):
     assert client.get(f"{PREFIX}/metrics", headers={"Authorization": header}).status_code == 401
 

@@ -34,6 +34,16 @@ def fresh(monkeypatch):
     drops.reset()
 
 
+def remove(folder: Path) -> None:
+    """Removes a folder, although others write into it meanwhile."""
+    for _ in range(200):
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            continue
+        return
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mounts small file systems."""
@@ -192,7 +202,7 @@ def test_a_folder_that_is_removed_is_made_anew_and_costs_nothing_of_the_newest(t
     with Receiver(answer=lambda _path: 503) as receiver:
         handle = configured(tmp_path / "state", receiver)
         work("before")
-        shutil.rmtree(tmp_path / "state")
+        remove(tmp_path / "state")
         work("unseen")
         assert eventually((tmp_path / "state" / "worker").is_dir)
         work("after")
@@ -210,7 +220,7 @@ def test_segments_that_are_removed_are_counted(tmp_path, fresh):
         handle = configured(tmp_path / "state", receiver, segment_bytes=4096)
         for number in range(20):
             work(f"g{number}", 1000)
-        shutil.rmtree(tmp_path / "state")
+        remove(tmp_path / "state")
         assert eventually(lambda: ("traces", "journal_removed") in drops.counts())
         receiver.answer = lambda _path: 200
         assert handle.force_flush(20.0)

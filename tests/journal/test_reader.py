@@ -316,6 +316,7 @@ def test_an_unknown_format_is_refused(make):
         frame(1, msgspec.msgpack.encode("no head")),
         encode_head(Head(HEAD, CONSUMERS, 0))[:-1],
     ],
+    ids=["empty", "a byte", "zeros", "no MessagePack", "a list", "no fields", "another tag", "cut"],
 )
 def test_a_segment_without_a_head_is_passed_over(make, content):
     writer = make()
