@@ -125,7 +125,7 @@ async def test_wait_for_is_cancelled_within_and_a_timeout_around(recording: Reco
     assert (inner.name, inner.outcome, inner.status) == ("inner", "cancelled", 0)
     assert (outer.name, outer.outcome, outer.status) == ("outer", "timeout", 2)
     assert outer.attributes[a.ERROR_TYPE] == "TIMEOUT_ERROR"
-    assert 0.015 < inner.seconds < 5
+    assert 0 < inner.seconds < 5
 
 
 def test_ending_twice_is_ending_once(recording: Recording) -> None:

@@ -155,7 +155,8 @@ class Shipper:
             return [name for name in names if not _mark(own, name).passed(target.number, target.size)]
 
         def hopeless(number: int) -> bool:
-            return all(self._failed.get(name, 0) >= number for name in behind())
+            left = behind()  # nobody may be by now, which is no failure
+            return bool(left) and all(self._failed.get(name, 0) >= number for name in left)
 
         return self._pace.flush(lambda: not behind(), timeout, hopeless if last else None)
 
