@@ -25,8 +25,8 @@ $(STAMP): $(BIN)/uv $(LOCK) pyproject.toml
 demo: setup ## a whole pose generator on this machine, watched
 	@$(BIN)/posemon demo $(ARGS)
 
-test: setup ## the test suite (under five minutes; most of it waits, so six processes share two cores)
-	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile $(ARGS)
+test: setup ## the test suite (under five minutes; most of it waits, so four processes share two cores)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: setup ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .

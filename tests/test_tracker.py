@@ -102,8 +102,8 @@ def test_one_measurement_in_many_threads(recording: Recording) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         seconds = list(pool.map(work, range(4)))
-    assert seconds == sorted(seconds)
-    assert sorted(finish.seconds for finish in recording.finishes) == seconds
+    assert all(took >= 0.01 * number for number, took in enumerate(seconds))
+    assert sorted(finish.seconds for finish in recording.finishes) == sorted(seconds)
 
 
 async def test_one_measurement_in_many_tasks(recording: Recording) -> None:
