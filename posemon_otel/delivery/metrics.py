@@ -114,7 +114,8 @@ class Replay:
     def goal(self) -> tuple[Journal, Any] | None:
         """What stands in the journal now, for ``reached``."""
         own = self._own()
-        return None if own is None else (own, own.segments()[-1])
+        last = None if own is None else next(reversed(own.segments()), None)
+        return None if own is None or last is None else (own, last)
 
     @staticmethod
     def reached(goal: tuple[Journal, Any] | None) -> bool:

@@ -80,7 +80,7 @@ class OwnJournal:
         self._consumers = consumers
         self._opened = opened
         self._answered = answered
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # finalisers and signal handlers append too
         self._root: Path | None = None
         self._homeless = ""
         self._temporary: Path | None = None
@@ -150,6 +150,10 @@ class OwnJournal:
                 spare_bytes=min(SPARE_BYTES, self._cap),
                 memory_bytes=MEMORY_BYTES,
             )
+            if self._writer is not None and not self._writer.closed:
+                # A signal handler or finaliser has opened one on this thread meanwhile: that one is used.
+                writer.close()
+                return self._writer
             self._lost = {}
             self._writer, self._journal = writer, Journal.of(writer)
             self._journal.try_ship()
@@ -244,7 +248,7 @@ class OwnJournal:
 
     def forget_parent(self) -> None:
         """In a forked child: the parent's journal is not ours."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # finalisers and signal handlers append too
         self._writer = self._journal = self._temporary = None
         if self._settings[settings.JOURNAL] == "off":
             self._root = None

@@ -154,7 +154,11 @@ class Pipeline:
         self._closed = True
         budget = self._settings[settings.EXIT_BUDGET] if budget is None else budget
         deadline = time.monotonic() + budget
-        delivered = self.force_flush(budget * _FLUSH_SHARE, last=True)
+        try:
+            delivered = self.force_flush(budget * _FLUSH_SHARE, last=True)
+        except Exception as exc:  # the end comes all the same
+            faults.fault("the last flush", exc)
+            delivered = False
         if operation.sink() is self.sink:
             operation.use(None)
         if self.tracer_provider is not None:

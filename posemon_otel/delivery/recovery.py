@@ -2,6 +2,7 @@
 
 from posemon_otel.delivery import drops, wire
 from posemon_otel.delivery.metrics import EXPORTED, REPLAYED
+from posemon_otel.delivery.otlp import decode
 from posemon_otel.entries import Error, Finish, Start
 from posemon_otel.journal import Journal, afterwards, positions
 from posemon_otel.semconv import attributes as a
@@ -9,6 +10,10 @@ from posemon_otel.semconv import errors as e
 from posemon_otel.semconv import operations as o
 
 _MESSAGE = "the process died before it ended"
+
+
+_TOLD = frozenset((wire.START, wire.FINISH, wire.LOG, wire.EVENT))
+_STARTED = frozenset(kind.key for kind in o.KINDS if kind.started)
 
 
 def interrupt_open(journal: Journal) -> int:
@@ -30,16 +35,17 @@ def interrupt_open(journal: Journal) -> int:
     ended: set[int] = set()
     alive_until = 0
     for _, tag, payload in journal.entries():
-        if tag == wire.START:
-            start: Start = wire.decoder(tag).decode(payload)
-            open_[start.span_id] = start
-            alive_until = max(alive_until, start.start)
-        elif tag == wire.FINISH:
-            finish: Finish = wire.decoder(tag).decode(payload)
-            ended.add(finish.span_id)
-            alive_until = max(alive_until, finish.end)
-        elif tag in (wire.LOG, wire.EVENT):
-            alive_until = max(alive_until, wire.decoder(tag).decode(payload).time)
+        entry = decode(tag, payload, "traces") if tag in _TOLD else None
+        if isinstance(entry, Start):
+            if entry.kind in o.BY_KEY:  # a newer version's kinds are not ours to end
+                open_[entry.span_id] = entry
+            alive_until = max(alive_until, entry.start)
+        elif isinstance(entry, Finish):
+            if entry.kind in _STARTED:
+                ended.add(entry.span_id)
+            alive_until = max(alive_until, entry.end)
+        elif entry is not None:
+            alive_until = max(alive_until, entry.time)
     left = [start for span_id, start in open_.items() if span_id not in ended]
     afterwards.complete(journal, [(wire.FINISH, _interrupted(start, max(alive_until, start.start))) for start in left])
     return len(left)

@@ -27,6 +27,9 @@ IN_PROCESS = frozenset(("metrics", "events"))
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _ADOPT_EVERY = 2.0
+_MOST_ADOPTED = 32
+"""Journals of dead processes that one process holds at a time: each is a descriptor. The others wait."""
+
 _BATCH_BYTES = 4 * 1024 * 1024
 
 Entry = tuple[int, Any]
@@ -129,8 +132,12 @@ class Shipper:
             runs: list[tuple[str, Callable[[], None]]] = [("housekeeping", self._keep_house)]
             runs += [(consumer.name, lambda c=consumer: self._consume(c)) for consumer in self.consumers]  # type: ignore[misc]
             self._threads = [threading.Thread(target=run, name=f"posemon-{name}", daemon=True) for name, run in runs]
-        for thread in self._threads:
-            thread.start()
+            for thread in list(self._threads):
+                try:
+                    thread.start()
+                except RuntimeError as exc:  # the system starts no more; what is not delivered stays in the journal
+                    self._threads.remove(thread)
+                    faults.fault("starting a thread of the delivery", exc)
 
     def flush(self, timeout: float, consumers: Iterable[str] | None = None, *, last: bool = False) -> bool:
         """Waits until everything appended before the call is acknowledged.
@@ -191,7 +198,11 @@ class Shipper:
         pause, rounds = _FIRST_PAUSE, 0
         while not self._pace.stopped:
             flushes = self._pace.flushes
-            progressed, failure = self._round(consumer, rounds)
+            try:
+                progressed, failure = self._round(consumer, rounds)
+            except Exception as exc:
+                faults.fault(f"a round of delivering {consumer.name}", exc)
+                progressed, failure = False, Outcome(delivered=False)
             if failure is not None:
                 self._failed[consumer.name] = flushes
                 pause = _FIRST_PAUSE if progressed else pause
@@ -255,7 +266,8 @@ class Shipper:
                     own = None
             except OSError:
                 own = None
-        adopted = [journal for journal in self._adopted.values() if consumer.name in journal.consumers]
+        held = list(self._adopted.values())  # the housekeeping thread takes and gives back meanwhile
+        adopted = [journal for journal in held if consumer.name in journal.consumers]
         return adopted if own is None else [own, *adopted]
 
     def _keep_house(self) -> None:
@@ -303,8 +315,11 @@ class Shipper:
                     faults.fault("recovering a dead process's journal", exc)
                 finally:
                     journal.release_ship()
-        for journal in adoptable(root, consumers=names):
-            self._adopted[journal.folder] = journal
+        if len(self._adopted) < _MOST_ADOPTED:
+            for journal in adoptable(root, consumers=names):
+                self._adopted[journal.folder] = journal
+                if len(self._adopted) >= _MOST_ADOPTED:
+                    break
 
 
 def _mark(journal: Journal, consumer: str) -> Mark:

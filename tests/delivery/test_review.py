@@ -170,3 +170,80 @@ def test_a_job_that_is_not_to_be_tried_again_has_a_terminal_generation(captured)
         raise UnrecoverableError("bad order")
     failed = {dict(key).get("error.type"): n for key, n in captured.metrics()["pose.generations"].items() if n}
     assert list(failed.values()) == [1]
+
+
+def test_an_append_within_the_opening_of_the_journal_does_not_hang(tmp_path, monkeypatch):
+    from posemon_otel.delivery import own_journal
+
+    real, within = own_journal.Writer, []
+
+    def opens(*args, **kwargs):
+        if not within:
+            within.append(True)
+            posemon.worker_logger.info("from a signal handler")  # on this thread, in the middle of the opening
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(own_journal, "Writer", opens)
+    with testing.capture(sink="journal", disabled_instrumentations=("*",), fixed=False) as captured:
+        posemon.worker_logger.info("first")
+        posemon.worker_logger.info("second")
+        assert sorted(record.log_record.body for record in captured.logs) == [
+            "first",
+            "from a signal handler",
+            "second",
+        ]
+
+
+def test_a_dead_process_s_unreadable_entry_is_left_out_and_its_open_operations_end(tmp_path):
+    from posemon_otel.delivery import wire
+    from posemon_otel.delivery.recovery import interrupt_open
+    from posemon_otel.journal import Journal, Writer, afterwards
+
+    writer = Writer(tmp_path, head={"resource": {}}, consumers=["traces"])
+    start = entries.Start(b"1" * 16, 7, 0, False, 1, "", 0, "generation", 0, "g", 5, {}, [], {}, 1)
+    writer.append(wire.START, ["not", "a", "start"])
+    writer.append(wire.START, start._replace(span_id=8, kind="of a newer version"))
+    writer.append(wire.START, start)
+    writer.close()
+    journal = Journal.open(writer.folder)
+    assert journal.try_ship()
+    from posemon_otel import faults
+
+    strict, faults.strict = faults.strict, False
+    try:
+        assert interrupt_open(journal) == 1
+    finally:
+        faults.strict = strict
+    assert afterwards.is_completed(journal)
+    journal.release_ship()
+
+
+def test_dead_processes_journals_are_taken_a_few_at_a_time(tmp_path, monkeypatch):
+    from posemon_otel.delivery import shipper, wire
+    from posemon_otel.journal import Writer
+
+    class Away:
+        name, batch_entries, dead_only = "traces", 10, False
+
+        def deliver(self, journal, taken):
+            return False
+
+        def close(self):
+            pass
+
+    for _ in range(5):
+        writer = Writer(tmp_path, head={"resource": {}}, consumers=["traces"])
+        writer.append(wire.LOG, ["anything"])
+        writer.close()
+    monkeypatch.setattr(shipper, "_MOST_ADOPTED", 2)
+    made = shipper.Shipper(
+        [Away()],
+        roots=lambda: [tmp_path],
+        own=lambda: None,
+        housekeeping=lambda: None,
+        recover=lambda _: None,
+        interval=1,
+    )
+    assert made.adopt() == 2
+    assert made.adopt() == 2
+    made.stop(1)
