@@ -14,6 +14,7 @@ _COLOURS = {"ok": "32", "error": "31", "cancelled": "33", "dim": "2", "name": "1
 _SHOWN = (
     a.GENERATION_ID,
     a.GENERATION_STATUS,
+    a.POSE_ID,
     a.POSE_NAME,
     a.GEN_AI_PROVIDER_NAME,
     a.IMAGE_WIDTH,
@@ -78,7 +79,9 @@ def _line(prefix: str, span: Finish, width: int, begin: int, whole: int, colour:
     shown = " ".join(
         f"{a.BY_KEY[key].short}={span.attributes[key]}"
         for key in _SHOWN
-        if key in span.attributes and (key != a.GENERATION_ID or span.kind == o.GENERATION.key)
+        if key in span.attributes
+        and (key != a.GENERATION_ID or span.kind == o.GENERATION.key)
+        and (key != a.POSE_ID or a.POSE_NAME not in span.attributes)
     )
     why = f"{span.error.type} {span.error.reason}" if span.error else span.status_description
     name = _paint(span.name, "name", colour) + " " * (width - len(prefix) - len(span.name))
